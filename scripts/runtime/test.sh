@@ -1,0 +1,62 @@
+#!/bin/sh
+# Runs every check of the repository, from nothing: style, types, scripts, jobs, the harness's own tests
+# (those with a lab too), and the scenarios.
+#
+#   ./scripts/runtime/test.sh            everything
+#   ./scripts/runtime/test.sh --quick    without what needs a lab: a minute
+set -eu
+cd "$(dirname "$0")/../.."
+quick=
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+    exit 0
+    ;;
+--quick) quick=1 ;;
+'') ;;
+*)
+    echo "test.sh: unknown argument $1 (see --help)" >&2
+    exit 2
+    ;;
+esac
+set -- requirements-dev.lock
+. scripts/runtime/environment.sh
+
+step() {
+    printf '\n== %s\n' "$1"
+}
+case $venv in /*) ;; *) venv=$(pwd)/$venv ;; esac
+PATH=$venv/bin:$PATH
+export PATH
+
+step "style"
+ruff check .
+ruff format --check .
+
+step "types"
+mypy
+# What runs in containers is no part of a package: each folder by itself.
+mypy fixtures/echo/echo.py
+for folder in examples/*/; do
+    set -- "$folder"*.py
+    if [ -e "$1" ]; then mypy "$@"; fi
+done
+
+step "scripts"
+find scripts fixtures -name '*.sh' -exec sh -n {} \;
+find scripts fixtures bench -name '*.sh' -exec shellcheck --external-sources {} +
+
+if [ -n "$quick" ]; then
+    step "tests without a lab"
+    pytest tests -m "not lab"
+    exit 0
+fi
+
+step "images"
+notailcar prepare
+
+step "scenarios"
+pytest scenarios
+
+step "tests"
+pytest tests
