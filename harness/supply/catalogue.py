@@ -1,0 +1,194 @@
+"""Which images there are, what each is made from, and so its digest. Pure data and pure functions."""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.run import places
+from harness.supply.image import reference
+from harness.supply.pins import GoPin, Pins, module_folder
+
+FORMAT = "1"
+"""Raised when the way of making images changes in code, so that no image of the old way is taken for new."""
+CA_FILE = "lab-ca.pem"
+DOCKERFILE = "Dockerfile"
+
+
+class Recipe(StrEnum):
+    """The two ways to come by upstream images."""
+
+    REGISTRY = "registry"
+    SOURCE = "source"
+
+
+@dataclass(frozen=True)
+class Made:
+    """An image that a Dockerfile of fixtures/images makes from other images."""
+
+    bases: Mapping[str, str]
+    """Build argument to image."""
+    folder: str = ""
+    """Of its Dockerfile, where it is not the image's own name."""
+
+
+UPSTREAM = ("debian", "nomad", "tailscale", "headscale", "consul", "python")
+"""Images as their makers publish them: pulled, or stood in for."""
+_MADE = {
+    "base": Made({"DEBIAN": "debian"}),
+    "router": Made({"BASE": "base"}),
+    "host": Made({"BASE": "base"}),
+    "control": Made({"BASE": "base", "HEADSCALE": "headscale"}),
+    "member": Made({"BASE": "base", "TAILSCALE": "tailscale"}),
+    "node": Made({"BASE": "base", "NOMAD": "nomad"}),
+    "example-tailscale": Made({"UPSTREAM": "tailscale"}, "example"),
+    "example-python": Made({"UPSTREAM": "python"}, "example"),
+}
+LAB = ("router", "host", "control", "member", "node")
+"""Images that hosts of the lab are started from."""
+EXAMPLES = ("example-tailscale", "example-python")
+"""Images that jobs name; inside the lab they carry their official names."""
+ALL = (*LAB, *EXAMPLES, "consul")
+"""What `prepare` makes exist."""
+
+
+@dataclass(frozen=True)
+class ContextFile:
+    """A file of a build's context."""
+
+    text: str
+    runnable: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one image comes to be under one recipe."""
+
+    name: str
+    recipe: Recipe
+    digest: str
+    official: str
+    """The official reference it is, or stands in for; empty for images of the lab."""
+    bases: Mapping[str, str]
+    """Build argument to the name of another image."""
+    context: Mapping[str, ContextFile]
+    """The build's context as it was when the digest was computed; empty where no Dockerfile is kept."""
+    wants_ca: bool
+
+    @property
+    def reference(self) -> str:
+        """Its name in the engine."""
+        return reference(self.name, self.digest)
+
+
+class Catalogue:
+    """All plans of one recipe, by name."""
+
+    def __init__(self, recipe: Recipe, pins: Pins, ca_pem: bytes, prefix: str) -> None:
+        """Describe what would be made.
+
+        Args:
+            recipe: the way to come by upstream images.
+            pins: versions.
+            ca_pem: the lab's CA, which becomes part of most images.
+            prefix: the mirror that official images are pulled from, or nothing.
+        """
+        self.recipe = recipe
+        self.pins = pins
+        self._ca_pem = ca_pem
+        self._prefix = prefix
+        self._plans: dict[str, Plan] = {}
+
+    def plan(self, name: str) -> Plan:
+        """How an image is made; computed once, from a few small files."""
+        if name not in self._plans:
+            if name not in (*UPSTREAM, *_MADE):
+                known = ", ".join((*_MADE, *UPSTREAM))
+                raise UsageError(f"there is no image {name}", remedy=f"the images are {known}")
+            self._plans[name] = self._upstream(name) if name in UPSTREAM else self._made(name)
+        return self._plans[name]
+
+    def official(self, name: str) -> str:
+        """The official reference behind an image: an upstream one, or one offered to the examples."""
+        upstream = name.removeprefix("example-")
+        if upstream in self.pins.go:
+            return self.pins.go[upstream].image
+        return {"debian": self.pins.debian.image, "python": self.pins.python.image}.get(upstream, "")
+
+    def go(self, name: str) -> GoPin:
+        """The pin of a program written in Go."""
+        if name not in self.pins.go:
+            raise UsageError(
+                f"versions.toml pins no Go program {name}", remedy=f"add a table [go.{name}] with its version"
+            )
+        return self.pins.go[name]
+
+    @cached_property
+    def debian_digest(self) -> str:
+        """What a base system by debootstrap is addressed by."""
+        return digest_of("debootstrap", self.pins.debian.suite, repr(_context("debian")))
+
+    def binaries_digest(self, name: str) -> str:
+        """What the built programs of a Go module are addressed by."""
+        pin = self.go(name)
+        return digest_of("go", repr(pin), repr(_files(module_folder(name))))
+
+    def _upstream(self, name: str) -> Plan:
+        official = self.official(name)
+        context: dict[str, ContextFile] = {}
+        bases: dict[str, str] = {}
+        if name not in {"debian", "python"}:
+            self.go(name)
+        if self.recipe is Recipe.REGISTRY:
+            digest = self._of(name, self._prefix, official)
+        elif name == "debian":
+            digest = self._of(name, official, self.debian_digest)
+        else:
+            inputs = [official]
+            if name in {"tailscale", "python"}:
+                context, bases = _context(f"stand-in-{name}"), {"DEBIAN": "debian"}
+                inputs += [repr(context), self.plan("debian").digest]
+            inputs.append(self.pins.python.version if name == "python" else self.binaries_digest(name))
+            digest = self._of(name, *inputs)
+        return Plan(name, self.recipe, digest, official, bases, context, wants_ca=False)
+
+    def _made(self, name: str) -> Plan:
+        made = _MADE[name]
+        context = _context(made.folder or name)
+        wants_ca = CA_FILE in context[DOCKERFILE].text
+        inputs = [repr(context), *(f"{k}={self.plan(v).digest}" for k, v in made.bases.items())]
+        if wants_ca:
+            inputs.append(self._ca_pem.decode())
+        digest = self._of(name, *inputs)
+        return Plan(name, self.recipe, digest, self.official(name), made.bases, context, wants_ca)
+
+    def _of(self, name: str, *inputs: str) -> str:
+        return digest_of(name, self.recipe, *inputs)
+
+
+def _context(name: str) -> dict[str, ContextFile]:
+    return _files(places.fixtures() / "images" / name)
+
+
+def _files(folder: Path) -> dict[str, ContextFile]:
+    """The files below a folder, in a fixed order."""
+    return {
+        str(file.relative_to(folder)): ContextFile(
+            file.read_text(encoding="utf-8"), runnable=bool(file.stat().st_mode & 0o100)
+        )
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def digest_of(*inputs: str) -> str:
+    """The digest of a list of inputs, for this kind of machine."""
+    state = hashlib.sha256()
+    for part in (FORMAT, platform.machine(), *inputs):
+        # Each with its length, so that no two lists of inputs read alike.
+        state.update(f"{len(part)}:{part}".encode())
+    return state.hexdigest()
