@@ -1,0 +1,10 @@
+"""The episodes of a subject: its executions under different circumstances, by name."""
+
+AS_IT_STANDS = "as-it-stands"
+"""The job as a user would run it, alone on its node."""
+CONTROL = "control"
+"""The harness's own traffic, made to show that the observers see what there is to see."""
+EXIT_ABSENT = "exit-absent"
+"""The same job with an auth key whose node may see no exit node."""
+ADDRESS_WRONG = "address-wrong"
+"""The same job while the check service answers with an address that is no exit's."""

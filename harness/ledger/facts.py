@@ -1,0 +1,217 @@
+"""What can be observed: one frozen dataclass a kind of fact.
+
+A fact says what an observer saw, never what it means. Addresses are text in their shortest form
+(IPv4-mapped IPv6 already unwrapped), sizes are bytes, times are Unix seconds.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Moment(StrEnum):
+    """Where in an episode a snapshot was taken."""
+
+    BEFORE = "before"
+    RUNNING = "running"
+    AFTER = "after"
+
+
+@dataclass(frozen=True)
+class RequestSeen:
+    """The echo service was spoken to: who it saw. The receiver's word, whatever the sender believes."""
+
+    protocol: str
+    """http, https, tcp or udp."""
+    peer: str
+    peer_port: int
+    local: str
+    token: str
+    """What the sender wrote to be recognised by; empty where it wrote nothing."""
+    agent: str = ""
+    """The User-Agent of an HTTP request."""
+    target: str = ""
+    """Method and URL of an HTTP request, as the receiver was asked."""
+
+
+@dataclass(frozen=True)
+class FlowSeen:
+    """The router forwarded or received packets of one flow during the episode: one row of the flow book."""
+
+    wire: str
+    """The host whose wire the packets came in by, which no sender can forge."""
+    source: str
+    destination: str
+    protocol: str
+    """tcp, udp, icmp, icmpv6, or the protocol's number."""
+    port: int
+    """Destination port; 0 where the protocol has none."""
+    packets: int
+    octets: int
+
+
+@dataclass(frozen=True)
+class FlowBookClosed:
+    """The flow book's own control: packets counted in rows against packets counted in all."""
+
+    packets_in_rows: int
+    packets_in_all: int
+
+
+@dataclass(frozen=True)
+class NameAsked:
+    """The DNS server of the lab's internet was asked for a name."""
+
+    client: str
+    name: str
+    record: str
+
+
+@dataclass(frozen=True)
+class PacketCaptured:
+    """A packet that the capture's filter let through, at the router, outside of what is tested."""
+
+    captured_at: float
+    source: str
+    destination: str
+    protocol: str
+    source_port: int
+    port: int
+    octets: int
+    payload: str = ""
+    """The first bytes, printable ones as they are."""
+
+
+@dataclass(frozen=True)
+class CaptureClosed:
+    """A capture ended: what it says of its own completeness, and where its file is."""
+
+    filter: str
+    captured: int
+    dropped: int
+    file: str
+
+
+@dataclass(frozen=True)
+class TaskEventSeen:
+    """Nomad said something about a task of an allocation."""
+
+    allocation: str
+    task: str
+    event: str
+    """Nomad's own type: Received, Task Setup, Started, Terminated, Not Restarting, ..."""
+    message: str
+    exit_code: int | None
+    event_at: float
+
+
+@dataclass(frozen=True)
+class TaskLog:
+    """The tail of what a task printed, free of secrets."""
+
+    allocation: str
+    task: str
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True)
+class TaskEnd:
+    """How one task stood when its allocation was last read."""
+
+    task: str
+    state: str
+    failed: bool
+    started: bool
+    restarts: int
+
+
+@dataclass(frozen=True)
+class AllocationSeen:
+    """An allocation as it stood at a moment."""
+
+    allocation: str
+    job: str
+    status: str
+    description: str
+    tasks: tuple[TaskEnd, ...] = ()
+
+
+@dataclass(frozen=True)
+class TailnetNode:
+    """One node as the control server lists it."""
+
+    id: str
+    name: str
+    addresses: tuple[str, ...]
+    tags: tuple[str, ...]
+    user: str
+    ephemeral: bool
+    online: bool
+
+
+@dataclass(frozen=True)
+class TailnetSeen:
+    """The control server's list of nodes at a moment."""
+
+    moment: Moment
+    nodes: tuple[TailnetNode, ...]
+
+
+@dataclass(frozen=True)
+class SecretScan:
+    """A place was searched for the auth key: and for a marker known to be there, so a blind search shows."""
+
+    place: str
+    """Where: a log, the job as registered, the process list, a worker's environment, ..."""
+    items: int
+    """How many lines, variables or processes were searched."""
+    hits: tuple[str, ...]
+    """Where in it the key was found, with the key itself masked; empty when it was not."""
+    marker: str
+    marker_found: bool
+    expected: bool = False
+    """True for the one place where the key must be found: the positive control of the search."""
+
+
+@dataclass(frozen=True)
+class LieTold:
+    """The check service answered with an address that is not the asker's: so the guard is put to the test."""
+
+    address: str
+    asked: int
+
+
+@dataclass(frozen=True)
+class ObserverFailed:
+    """An observer died, was late, or lost something: nothing may be concluded from its silence."""
+
+    observer: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class EpisodeEnded:
+    """An episode is over: its bounds in Unix seconds, and what brought it to its end."""
+
+    began: float
+    ended: float
+    outcome: str
+    notes: tuple[str, ...] = field(default=())
+
+
+Fact = (
+    RequestSeen
+    | FlowSeen
+    | FlowBookClosed
+    | NameAsked
+    | PacketCaptured
+    | CaptureClosed
+    | TaskEventSeen
+    | TaskLog
+    | AllocationSeen
+    | TailnetSeen
+    | SecretScan
+    | LieTold
+    | ObserverFailed
+    | EpisodeEnded
+)
