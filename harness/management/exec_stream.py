@@ -1,0 +1,144 @@
+"""A byte stream to a program inside a container: Docker's exec, attached, as httpcore wants a connection."""
+
+import io
+import select
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+import httpcore
+from docker import DockerClient
+
+from harness.management.docker_frames import Frames
+from harness.management.waiting import wait_until
+
+_END_SECONDS = 10.0
+
+
+class ExecStream(httpcore.NetworkStream):
+    """Owns one attached exec: what is written goes to the program's stdin, what it prints is read."""
+
+    def __init__(
+        self,
+        engine: DockerClient,
+        container: str,
+        argv: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start `argv` in the container. Raises docker.errors.APIError when it cannot be started."""
+        self._engine = engine
+        created = engine.api.exec_create(
+            container, list(argv), stdin=True, stdout=True, stderr=True, environment=dict(environment or {})
+        )
+        self._id: str = created["Id"]
+        self._attached: Any = engine.api.exec_start(self._id, socket=True)
+        # docker-py gives a SocketIO over plain sockets and the TLS socket itself elsewhere.
+        self._socket = cast(socket.socket, getattr(self._attached, "_sock", self._attached))
+        self._frames = Frames()
+        self._frames.feed(_read_ahead(self._attached, self._socket))
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Read up to `max_bytes` of the program's stdout; empty at its end. Raises httpcore.ReadTimeout."""
+        while not self._frames.stdout:
+            self._socket.settimeout(timeout)
+            try:
+                received = self._socket.recv(65536)
+            except TimeoutError as error:
+                raise httpcore.ReadTimeout(f"nothing came in {timeout} s") from error
+            except (OSError, ValueError) as error:
+                raise httpcore.ReadError(str(error)) from error
+            if not received:
+                if self._frames.cut:
+                    raise httpcore.ReadError("the stream was torn off in the middle of a frame")
+                return b""
+            self._frames.feed(received)
+        return self._frames.take(max_bytes)
+
+    @property
+    def complaint(self) -> bytes:
+        """What the program wrote to stderr, as far as it was read."""
+        return bytes(self._frames.stderr)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Write all of `buffer` to the program's stdin. Raises httpcore.WriteTimeout or WriteError."""
+        self._socket.settimeout(timeout)
+        try:
+            self._socket.sendall(buffer)
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout(f"nothing was taken in {timeout} s") from error
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from error
+
+    def end_input(self) -> None:
+        """Close the program's stdin; what it prints can still be read."""
+        with suppress(OSError):  # the program may have ended already
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def exit_code(self) -> int:
+        """The program's exit code, once its output has been read to the end. Raises LabError.
+
+        Docker may report the end of the streams a moment before the end of the process.
+        """
+
+        def ended() -> tuple[int] | None:
+            code: int | None = self._engine.api.exec_inspect(self._id)["ExitCode"]
+            return None if code is None else (code,)
+
+        (code,) = wait_until(ended, seconds=_END_SECONDS, what="a program whose output has ended ends too")
+        return code
+
+    def close(self) -> None:
+        """End the stream; the program sees its stdin closed. A reader in another thread wakes up."""
+        with suppress(OSError):  # already closed by the other side
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._attached.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        """Refuse: a program that speaks TLS (socat's OPENSSL) stands at the other end instead."""
+        raise NotImplementedError("TLS is spoken by the program at the other end of the stream")
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's own signature
+        """Tell httpcore whether an idle connection was ended by the other side (`is_readable`)."""
+        if info == "is_readable":
+            return bool(select.select([self._socket], [], [], 0)[0])
+        return None
+
+
+def _read_ahead(attached: Any, connection: socket.socket) -> bytes:  # noqa: ANN401 - docker-py's own
+    """What http.client took from the connection beyond the headers: where we were slow, the first frames."""
+    response = getattr(attached, "_response", None)
+    reader = response.raw._fp.fp if response is not None else None
+    # A channel of SSH has no such reader, and nothing is read ahead there.
+    if not isinstance(reader, io.BufferedReader):
+        return b""
+    # Empty-handed, peek would wait for the program to say something.
+    connection.settimeout(0)
+    try:
+        return bytes(reader.peek())
+    except ssl.SSLWantReadError:
+        return b""
+    finally:
+        connection.settimeout(None)
+
+
+class ExecBackend(httpcore.NetworkBackend):
+    """Opens connections for httpcore: each is an exec of one dialling program in one container."""
+
+    def __init__(self, dial: Callable[[], ExecStream]) -> None:
+        """Dial by `dial`: it starts a program that joins its stdin and stdout to the server (socat)."""
+        self._dial = dial
+
+    def connect_tcp(
+        self,
+        host: str,  # noqa: ARG002 - httpcore names these, the dialling program knows better
+        port: int,  # noqa: ARG002
+        timeout: float | None = None,  # noqa: ARG002
+        local_address: str | None = None,  # noqa: ARG002
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
+    ) -> httpcore.NetworkStream:
+        """Open one stream; where it leads is decided by the dialling program, not by host and port."""
+        return self._dial()
