@@ -1,0 +1,48 @@
+"""The echo service's own book (fixtures/echo/echo.py), read as facts. Pure."""
+
+import json
+from dataclasses import dataclass
+
+from harness.errors import LabError
+from harness.ledger.facts import RequestSeen
+
+
+@dataclass(frozen=True)
+class EchoLine:
+    """One line of the book."""
+
+    number: int
+    at: float
+    told: str
+    request: RequestSeen
+
+    @property
+    def lied_to(self) -> bool:
+        """Whether the caller was told another address than its own."""
+        return self.told != self.request.peer
+
+
+def read(text: str) -> list[EchoLine]:
+    """Read the whole book. Raises LabError when a line is missing: then its silence proves nothing."""
+    lines = []
+    for expected, line in enumerate(text.splitlines(), start=1):
+        try:
+            seen = json.loads(line)
+            number, at, told = seen["number"], seen["at"], seen["told"]
+            request = RequestSeen(
+                protocol=seen["protocol"],
+                peer=seen["peer"],
+                peer_port=seen["peer_port"],
+                local=seen["local"],
+                token=seen["token"],
+                agent=seen["agent"],
+                target=seen["target"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise LabError(
+                f"line {expected} of the echo service's book cannot be read: {line[:120]!r}"
+            ) from error
+        if number != expected:
+            raise LabError(f"the echo service's book skips from request {expected - 1} to {number}")
+        lines.append(EchoLine(number, at, told, request))
+    return lines

@@ -1,0 +1,188 @@
+"""How each role's container is made: image, command, files. Effects are elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trustme
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from harness.lab.running_host import FILES, File, HostPlan
+from harness.lab.topology import Host, Role, Topology
+from harness.run import places
+
+_IPV6_ON = {
+    "net.ipv6.conf.all.disable_ipv6": "0",
+    "net.ipv6.conf.default.disable_ipv6": "0",
+}
+_UNPRIVILEGED_PORTS = {"net.ipv4.ip_unprivileged_port_start": "0"}
+
+# A Nomad client runs containers: every right but the one that some machines cannot give, instead of
+# --privileged, which fails there.
+NODE_RIGHTS: Mapping[str, object] = {
+    "cap_add": ["ALL"],
+    "cap_drop": ["SYS_RESOURCE"],
+    "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
+    "device_cgroup_rules": ["a *:* rwm"],
+}
+
+# Nothing of the lab looks for Tailscale's own servers or for a gateway that maps ports.
+_SEALED_TAILSCALED = {
+    "TS_NO_LOGS_NO_SUPPORT": "true",
+    "TS_DISABLE_PORTMAPPER": "1",
+    "TS_PANIC_IF_HIT_MAIN_CONTROL": "1",
+}
+
+TAILSCALE_SOCKET = "/run/tailscale/tailscaled.sock"
+"""Where the tailscale command looks by itself; the image has the folder."""
+ECHO_BOOK = "/run/echo/seen.jsonl"
+ECHO_LIE = "/run/echo/lie"
+NODE_DATA = "/var/lib/docker"
+NODE_SEED = "/var/lib/seed"
+
+_IMAGES = {
+    Role.CONTROL: "control",
+    Role.ECHO: "host",
+    Role.MEMBER: "member",
+    Role.BYSTANDER: "host",
+    Role.NODE: "node",
+}
+ROUTER_IMAGE = "router"
+
+
+def image_names(topology: Topology) -> tuple[str, ...]:
+    """The lab images that a topology needs."""
+    return tuple(sorted({ROUTER_IMAGE, *(_IMAGES[h.role] for h in topology.hosts)}))
+
+
+def image_name(host: Host) -> str:
+    """The lab image of a host."""
+    return _IMAGES[host.role]
+
+
+@dataclass(frozen=True)
+class _Inhabitant:
+    """What runs in a host, as its role has it."""
+
+    command: tuple[str, ...] = ("sleep", "infinity")
+    files: tuple[File, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def _render(folder: Path, template: str, **values: object) -> bytes:
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - configuration files, not HTML
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**values).encode()
+
+
+def _certificate(host: Host, authority: trustme.CA) -> tuple[File, File]:
+    names = (*host.all_names, *sorted(host.addresses))
+    issued = authority.issue_cert(*names)
+    chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+    return File("tls.pem", chain), File("tls.key", issued.private_key_pem.bytes(), 0o600)
+
+
+def _control(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabitant:
+    config = _render(
+        places.fixtures() / "headscale",
+        "config.yaml.j2",
+        name=host.names[0],
+        port=host.port("control"),
+        stun_port=host.port("stun"),
+        tailnet_domain=topology.tailnet_domain,
+        v4=host.v4[0],
+        v6=host.v6[0],
+    )
+    policy = (places.data("acl") / "example-tailscale-acl.json").read_bytes()
+    return _Inhabitant(
+        command=(f"{FILES}/start.sh", host.names[0], str(host.port("plain"))),
+        files=(
+            *_programs("headscale", "start.sh", "redirect.sh"),
+            File("config.yaml", config),
+            File("policy.json", policy),
+            *_certificate(host, authority),
+        ),
+    )
+
+
+def _echo(host: Host, authority: trustme.CA) -> _Inhabitant:
+    ports = [str(host.port(service)) for service in ("http", "https", "tcp", "udp")]
+    arguments = (ECHO_BOOK, ECHO_LIE, *ports, f"{FILES}/tls.pem", f"{FILES}/tls.key")
+    return _Inhabitant(
+        command=("python3", f"{FILES}/echo.py", *arguments),
+        files=(*_programs("echo", "echo.py"), *_certificate(host, authority)),
+    )
+
+
+def _member() -> _Inhabitant:
+    return _Inhabitant(
+        command=(
+            "tailscaled",
+            "--tun=userspace-networking",
+            "--state=mem:",
+            f"--socket={TAILSCALE_SOCKET}",
+            "--socks5-server=127.0.0.1:1055",
+            "--outbound-http-proxy-listen=127.0.0.1:1056",
+        ),
+        environment=_SEALED_TAILSCALED,
+    )
+
+
+def _node() -> _Inhabitant:
+    agent = File("agent.hcl", (places.fixtures() / "nomad" / "agent.hcl").read_bytes())
+    return _Inhabitant(command=(f"{FILES}/start.sh",), files=(*_programs("nomad", "start.sh"), agent))
+
+
+def _programs(folder: str, *names: str) -> tuple[File, ...]:
+    return tuple(File(name, (places.fixtures() / folder / name).read_bytes(), 0o755) for name in names)
+
+
+def plan(
+    topology: Topology,
+    host: Host,
+    image: str,
+    authority: trustme.CA,
+    *,
+    router: str,
+    volumes: dict[str, str],
+) -> HostPlan:
+    """The plan of one host.
+
+    Args:
+        topology: the lab that it is a part of.
+        host: the host.
+        image: the reference of its image.
+        authority: the lab's CA, for hosts that speak TLS.
+        router: the id of the router's container, whose pid namespace the hosts share.
+        volumes: named volumes by where they are mounted; a Nomad node has some.
+    """
+    if host.role is Role.CONTROL:
+        inhabitant = _control(topology, host, authority)
+    elif host.role is Role.ECHO:
+        inhabitant = _echo(host, authority)
+    elif host.role is Role.MEMBER:
+        inhabitant = _member()
+    elif host.role is Role.NODE:
+        inhabitant = _node()
+    else:
+        inhabitant = _Inhabitant()
+    rights = NODE_RIGHTS if host.role is Role.NODE else {}
+    return HostPlan(
+        name=host.name,
+        image=image,
+        command=inhabitant.command,
+        environment=inhabitant.environment,
+        files=inhabitant.files,
+        volumes=volumes,
+        options={
+            "network_mode": "none",
+            "pid_mode": f"container:{router}",
+            "dns": [str(topology.internet.v4), str(topology.internet.v6)],
+            "sysctls": {**_IPV6_ON, **_UNPRIVILEGED_PORTS},
+            **rights,
+        },
+    )

@@ -1,0 +1,41 @@
+"""The Nomad client of the lab: a Docker engine of its own, the agent, the examples' images."""
+
+from dataclasses import dataclass
+
+from harness.lab.running_host import RunningHost
+from harness.management.nomad import NomadClient
+from harness.management.waiting import wait_until
+
+_READY_SECONDS = 30
+_AGENT = "TCP:127.0.0.1:4646"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A Nomad node that is ready: its client, and the host below it."""
+
+    host: RunningHost
+    nomad: NomadClient
+    id: str
+
+    def close(self) -> None:
+        """Close the client; the lab removes the host."""
+        self.nomad.close()
+
+
+def connect(host: RunningHost) -> Node:
+    """Wait for the agent and its Docker driver. Raises LabError."""
+    host.wait_for_listener(_AGENT, seconds=_READY_SECONDS, what="the Nomad agent listens")
+    nomad = NomadClient(host.transport("socat", "-", _AGENT))
+    wait_until(
+        nomad.reachable,
+        seconds=_READY_SECONDS,
+        what="the Nomad agent answers and has a leader",
+        tail=lambda: agent_log(host, "nomad"),
+    )
+    return Node(host, nomad, nomad.wait_for_docker(_READY_SECONDS))
+
+
+def agent_log(host: RunningHost, program: str, lines: int = 25) -> str:
+    """The tail of what `nomad` or `dockerd` wrote."""
+    return host.run("tail", "-n", str(lines), f"/var/log/{program}.log").stdout

@@ -1,0 +1,139 @@
+"""How each role's container is made."""
+
+from collections.abc import Mapping
+
+import pytest
+import trustme
+from cryptography import x509
+
+from harness.assembly import default_topology
+from harness.lab import host_plans, router, topology_file
+from harness.lab.running_host import FILES, File, HostPlan
+from harness.lab.topology import Host, Role
+from harness.run import places
+from tests.lab.build import SOUND, with_host
+
+SHIPPED = topology_file.load(default_topology())
+AUTHORITY = trustme.CA()
+EVERY_HOST = pytest.mark.parametrize("host", SHIPPED.hosts, ids=lambda h: h.name)
+
+
+def plan(host: Host) -> HostPlan:
+    return host_plans.plan(
+        SHIPPED, host, "image:1", AUTHORITY, router="router-id", volumes={"/var/lib/docker": "data"}
+    )
+
+
+def file(made: HostPlan, path: str) -> File:
+    return next(f for f in made.files if f.path == path)
+
+
+@EVERY_HOST
+def test_no_host_has_a_network_but_its_wire(host: Host) -> None:
+    made = plan(host)
+    assert made.options["network_mode"] == "none"
+    assert made.options["pid_mode"] == "container:router-id"
+    assert made.options["dns"] == ["198.51.100.53", "2001:db8:53::53"]
+
+
+@EVERY_HOST
+def test_ipv6_is_on(host: Host) -> None:
+    sysctls = plan(host).options["sysctls"]
+    assert isinstance(sysctls, Mapping)
+    assert sysctls["net.ipv6.conf.all.disable_ipv6"] == "0"
+    assert sysctls["net.ipv6.conf.default.disable_ipv6"] == "0"
+
+
+@EVERY_HOST
+def test_no_secret_is_in_a_command_or_an_environment(host: Host) -> None:
+    made = plan(host)
+    said = " ".join((*made.command, *made.environment, *made.environment.values()))
+    for word in ("PRIVATE KEY", "tskey", "hskey", "password"):
+        assert word.lower() not in said.lower()
+    assert not any("KEY" in name.upper() for name in made.environment)
+
+
+@EVERY_HOST
+def test_a_private_key_can_be_read_by_its_owner_alone(host: Host) -> None:
+    for each in plan(host).files:
+        if b"PRIVATE KEY" in each.content:
+            assert each.mode == 0o600
+            assert each.path == "tls.key"
+
+
+@EVERY_HOST
+def test_only_the_node_has_rights(host: Host) -> None:
+    given = {"cap_add", "privileged", "devices", "security_opt"} & set(plan(host).options)
+    assert bool(given) == (host.role is Role.NODE)
+    assert "privileged" not in given
+
+
+@EVERY_HOST
+def test_what_a_command_names_is_there(host: Host) -> None:
+    made = plan(host)
+    paths = {f"{FILES}/{f.path}" for f in made.files}
+    for argument in made.command:
+        if argument.startswith(f"{FILES}/"):
+            assert argument in paths
+
+
+@pytest.mark.parametrize("name", ["control", "echo"])
+def test_a_certificate_is_for_every_name_and_address(name: str) -> None:
+    host = SHIPPED.host(name)
+    certificate = x509.load_pem_x509_certificate(file(plan(host), "tls.pem").content)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert set(names.get_values_for_type(x509.DNSName)) == set(host.all_names)
+    assert set(map(str, names.get_values_for_type(x509.IPAddress))) == host.addresses
+
+
+def test_headscales_configuration_follows_the_topology() -> None:
+    config = file(plan(SHIPPED.host("control")), "config.yaml").content.decode()
+    for line in (
+        "server_url: https://headscale.lab.test",
+        'listen_addr: "[::]:443"',
+        "  base_domain: tailnet.test",
+        "    ipv4: 198.51.100.10",
+        "    ipv6: 2001:db8:10::10",
+        '    stun_listen_addr: "[::]:3478"',
+        "  urls: []",
+        f"  path: {FILES}/policy.json",
+    ):
+        assert line in config.splitlines()
+    assert "{{" not in config
+
+
+def test_the_policy_is_the_examples_own() -> None:
+    shipped = (places.data("acl") / "example-tailscale-acl.json").read_bytes()
+    assert file(plan(SHIPPED.host("control")), "policy.json").content == shipped
+
+
+def test_the_echo_service_listens_where_the_topology_says() -> None:
+    made = plan(SHIPPED.host("echo"))
+    assert made.command[2:] == (
+        *(host_plans.ECHO_BOOK, host_plans.ECHO_LIE),
+        *("80", "443", "7", "7"),
+        *(f"{FILES}/tls.pem", f"{FILES}/tls.key"),
+    )
+
+
+def test_images_are_those_of_the_roles_and_the_router() -> None:
+    assert host_plans.image_names(SHIPPED) == ("control", "host", "member", "node", "router")
+    assert host_plans.image_name(SHIPPED.host("outsider")) == "host"
+
+
+def test_the_routers_plan_has_every_wire() -> None:
+    made = router.plan(SHIPPED, "image:1")
+    paths = {f.path for f in made.files}
+    for host in SHIPPED.hosts:
+        assert {f"wires/{host.name}.router", f"wires/{host.name}.host"} <= paths
+    assert made.options["network_mode"] == "none"
+    sysctls = made.options["sysctls"]
+    assert isinstance(sysctls, Mapping)
+    assert sysctls["net.ipv4.ip_forward"] == sysctls["net.ipv6.conf.all.forwarding"] == "1"
+    assert "privileged" not in made.options
+
+
+def test_a_bystander_only_waits() -> None:
+    outsider = with_host("outsider").host("outsider")
+    made = host_plans.plan(SOUND, outsider, "image:1", AUTHORITY, router="r", volumes={})
+    assert (made.command, made.files, made.environment) == (("sleep", "infinity"), (), {})
