@@ -1,0 +1,65 @@
+#!/bin/sh
+# The sidecar: tailscaled in userspace mode, which needs no device, no capability and no route on the host.
+#
+#   TS_STATE_FOLDER    state and LocalAPI socket; default: tailscale/ in the allocation's shared folder
+#   NOMAD_PORT_socks   port of the SOCKS5 proxy, on loopback; no port, no proxy
+#   NOMAD_PORT_http    port of the HTTP proxy, on loopback; no port, no proxy
+#   TS_LOGOUT_TIMEOUT  seconds that leaving the tailnet may take at the end; default 5
+#
+# Ends with tailscaled's own exit code, and never with 0 unless it was told to stop.
+set -eu
+
+folder=${TS_STATE_FOLDER:-${NOMAD_ALLOC_DIR:-/alloc}/tailscale}
+socket=$folder/tailscaled.sock
+logout_timeout=${TS_LOGOUT_TIMEOUT:-5}
+
+say() {
+    printf 'sidecar: %s\n' "$*"
+}
+
+# The node's private key is kept here, and whoever reaches the socket as root can change the exit
+# node: for this user only, although the folder around it belongs to the whole allocation.
+mkdir -p "$folder"
+chmod 0700 "$folder"
+
+set -- \
+    --tun=userspace-networking \
+    --statedir="$folder" \
+    --state="$folder/tailscaled.state" \
+    --socket="$socket" \
+    --port=0
+
+# On loopback only: these proxies ask nobody for a password, and until an exit node is set they
+# send straight out.
+if [ -n "${NOMAD_PORT_socks:-}" ]; then
+    set -- "$@" --socks5-server="127.0.0.1:$NOMAD_PORT_socks"
+fi
+if [ -n "${NOMAD_PORT_http:-}" ]; then
+    set -- "$@" --outbound-http-proxy-listen="127.0.0.1:$NOMAD_PORT_http"
+fi
+
+# The shell stays, so that stopping can log out first; in the background, because a shell that
+# waits for a foreground child does not hear signals.
+tailscaled "$@" &
+daemon=$!
+
+# shellcheck disable=SC2317,SC2329  # called by the trap
+stop() {
+    # Not ignored (''): that would be inherited, and the time limit below could not end what it bounds.
+    trap ':' TERM INT
+    say "leaving the tailnet"
+    # An ephemeral node that logs out is gone at once; one that just disappears lingers for minutes.
+    timeout "$logout_timeout" tailscale --socket="$socket" logout ||
+        say "warning: could not log out; the control server removes an ephemeral node later"
+    kill -TERM "$daemon" 2>/dev/null || true
+    wait "$daemon" || true
+    exit 0
+}
+trap stop TERM INT
+
+code=0
+wait "$daemon" || code=$?
+say "tailscaled ended by itself, exit code $code"
+# With 0, Nomad would take a batch job's sidecar for finished and let the worker go on without it.
+[ "$code" -ne 0 ] || code=1
+exit "$code"
