@@ -1,0 +1,106 @@
+"""An example: a folder with a job and its smoke.toml, the promises that the job makes."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import toml_file
+from harness.errors import UsageError
+
+_JOB_SUFFIX = ".nomad.hcl"
+_SMOKE = "smoke.toml"
+KINDS = ("egress", "serve")
+_CONVERTER = toml_file.converter()
+
+
+@dataclass(frozen=True)
+class EgressPromise:
+    """`[egress]`: the only hosts that its traffic may leave by."""
+
+    via: tuple[str, ...]
+    fallback: tuple[str, ...] = ()
+    confined: bool = False
+
+
+@dataclass(frozen=True)
+class ServePromise:
+    """`[[serve]]`: one thing served, and how it answers."""
+
+    url: str = ""
+    tcp: str = ""
+    send: str = ""
+    service: str = ""
+    status: int = 200
+    contains: str = ""
+
+
+@dataclass(frozen=True)
+class Smoke:
+    """smoke.toml, as it is written."""
+
+    kind: str
+    tags: tuple[str, ...] = ()
+    var_files: tuple[str, ...] = ()
+    vars: dict[str, str] = field(default_factory=dict)
+    egress: EgressPromise | None = None
+    serve: tuple[ServePromise, ...] = ()
+
+
+@dataclass(frozen=True)
+class Example:
+    """A job with its promises, and where it stands."""
+
+    name: str
+    folder: Path
+    job_file: Path
+    smoke: Smoke
+
+    @property
+    def smoke_file(self) -> Path:
+        """The file that the promises were read from."""
+        return self.folder / _SMOKE
+
+
+def find(root: Path) -> list[Example]:
+    """Every example below `root`: each subfolder with a smoke.toml. Raises UsageError when there is none."""
+    if not root.is_dir():
+        raise UsageError(
+            f"{root}: there is no such folder of examples", remedy="name one with --examples PATH"
+        )
+    found = [load(file.parent) for file in sorted(root.glob(f"*/{_SMOKE}"))]
+    if not found:
+        raise UsageError(
+            f"{root}: no example here",
+            remedy=f"an example is a subfolder with one *{_JOB_SUFFIX} and a {_SMOKE}",
+        )
+    return found
+
+
+def load(folder: Path) -> Example:
+    """Read one example. Raises UsageError naming the file and the key."""
+    smoke = read_smoke(folder / _SMOKE)
+    jobs = sorted(folder.glob(f"*{_JOB_SUFFIX}"))
+    if len(jobs) != 1:
+        names = ", ".join(j.name for j in jobs) or "none"
+        raise UsageError(f"{folder}: an example has exactly one *{_JOB_SUFFIX}; here: {names}")
+    for name in smoke.var_files:
+        if not (folder / name).is_file():
+            raise UsageError(f"{folder / _SMOKE}: var_files names {name}, which is not in {folder}")
+    return Example(folder.name, folder, jobs[0], smoke)
+
+
+def read_smoke(file: Path) -> Smoke:
+    """Read a smoke.toml. Raises UsageError naming the file, the key and its line."""
+    smoke = toml_file.load(
+        file,
+        Smoke,
+        _CONVERTER,
+        called="file",
+        remedy="the keys are described in README.md, under smoke.toml",
+    )
+    if smoke.kind not in KINDS:
+        raise UsageError(f"{file}: kind is {smoke.kind!r}", remedy=f"it is one of {', '.join(KINDS)}")
+    if smoke.kind == "egress" and not (smoke.egress and smoke.egress.via):
+        raise UsageError(f"{file}: kind is egress, and there is no [egress] with an exit in via = [...]")
+    if smoke.kind == "serve" and not smoke.serve:
+        raise UsageError(f"{file}: kind is serve, and there is no [[serve]]")
+    return smoke

@@ -1,0 +1,132 @@
+"""From an example's files to the job that Nomad's API takes, by the nomad command itself.
+
+`file()` in a job resolves against the command's working directory and is off in the API's own parser,
+so the job is rendered where and as a user would: `nomad job run -output` from the folder that its
+`file()` paths start at.
+"""
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.job.example import Example
+from harness.lab.running_host import RunningHost
+
+_WORKPLACE = "/srv/jobs"
+_FILE_CALL = re.compile(r'\bfile\(\s*"([^"$]+)"\s*\)')
+_PLACEHOLDER = re.compile(r"\{([a-z_]+(?::[a-z0-9-]+)?)\}")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A job as JSON, and what its tasks are for by their lifecycle."""
+
+    job: dict[str, Any]
+    sidecars: frozenset[str]
+    guards: frozenset[str]
+    workers: frozenset[str]
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return str(self.job["ID"])
+
+
+def root_of(example: Example) -> Path:
+    """The folder from which a user runs this job: that which holds every file that the job names."""
+    named = _FILE_CALL.findall(example.job_file.read_text(encoding="utf-8"))
+    for folder in (example.folder, *example.folder.parents):
+        if all((folder / name).is_file() for name in named):
+            return folder if named else example.folder
+    missing = [
+        n for n in named if not any((f / n).is_file() for f in (example.folder, *example.folder.parents))
+    ]
+    raise UsageError(
+        f"{example.job_file}: names a file that is not there: {', '.join(missing or named)}",
+        remedy="file() paths start at the folder from which `nomad job run` is called, "
+        "as a rule the repository's root",
+    )
+
+
+def needed_files(example: Example, root: Path) -> list[Path]:
+    """What rendering needs, below `root`: the job, its var files, each file that it names."""
+    text = example.job_file.read_text(encoding="utf-8")
+    return [
+        example.job_file,
+        *(example.folder / name for name in example.smoke.var_files),
+        *(root / name for name in _FILE_CALL.findall(text)),
+    ]
+
+
+def fill(variables: Mapping[str, str], values: Mapping[str, str], where: Path) -> dict[str, str]:
+    """Replace `{placeholders}` in smoke.toml's [vars]. Raises UsageError for one that is not known."""
+    for name, text in variables.items():
+        for placeholder in _PLACEHOLDER.findall(text):
+            if placeholder not in values:
+                raise UsageError(
+                    f"{where}: [vars] {name} holds the unknown placeholder {{{placeholder}}}",
+                    remedy=f"there are {', '.join('{' + known + '}' for known in sorted(values))}",
+                )
+    return {name: _PLACEHOLDER.sub(lambda found: values[found[1]], text) for name, text in variables.items()}
+
+
+def render(example: Example, host: RunningHost, values: Mapping[str, str]) -> Rendered:
+    """Render a job with the nomad command of a host.
+
+    Args:
+        example: the job, as it stands.
+        host: a host with the nomad command.
+        values: what the placeholders of [vars] stand for.
+
+    Raises:
+        UsageError: when Nomad cannot read the job, with Nomad's own words: file, line and column.
+    """
+    root = root_of(example)
+    variables = fill(example.smoke.vars, values, example.smoke_file)
+    folder = example.folder.relative_to(root)
+    argv = [
+        *("nomad", "job", "run", "-output"),
+        *(f"-var-file={folder / name}" for name in example.smoke.var_files),
+        *(f"-var={name}={text}" for name, text in variables.items()),
+        str(example.job_file.relative_to(root)),
+    ]
+    unpack = f'mkdir -p {_WORKPLACE} && cd {_WORKPLACE} && tar -x && exec "$0" "$@"'
+    result = host.run("sh", "-c", unpack, *argv, stdin=_packed(needed_files(example, root), root))
+    if result.exit_code:
+        raise UsageError(
+            f"{example.job_file}: Nomad cannot read this job",
+            log=(result.stderr or result.stdout).replace(f"{_WORKPLACE}/", ""),
+            remedy=f"paths are relative to {root}",
+        )
+    job: dict[str, Any] = json.loads(result.stdout)["Job"]
+    return by_lifecycle(job)
+
+
+def _packed(files: Iterable[Path], root: Path) -> bytes:
+    """Files as a tar archive, by their paths below `root`; one that is named twice is in it once."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for file in dict.fromkeys(files):
+            tar.add(file, file.relative_to(root))
+    return packed.getvalue()
+
+
+def by_lifecycle(job: dict[str, Any]) -> Rendered:
+    """A job with its tasks told apart: those of prestart end before the others start, sidecars stay."""
+    sidecars, guards, workers = set(), set(), set()
+    for group in job["TaskGroups"]:
+        for task in group["Tasks"]:
+            lifecycle = task.get("Lifecycle") or {}
+            if lifecycle.get("Sidecar"):
+                sidecars.add(task["Name"])
+            elif lifecycle.get("Hook") == "prestart":
+                guards.add(task["Name"])
+            elif not lifecycle:
+                workers.add(task["Name"])
+    return Rendered(job, frozenset(sidecars), frozenset(guards), frozenset(workers))

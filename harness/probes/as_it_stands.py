@@ -1,0 +1,135 @@
+"""The episode that matters most: the job as a user runs it, alone on its node, with every observer open."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from harness.errors import LabError
+from harness.job.example import Example
+from harness.job.rendering import Rendered
+from harness.job.submission import Submission
+from harness.lab.router import Capture
+from harness.lab.topology import Role
+from harness.ledger.episodes import AS_IT_STANDS, CONTROL
+from harness.ledger.facts import EpisodeEnded, Fact, Moment, TailnetNode, TailnetSeen
+from harness.management.nomad import Allocation
+from harness.management.waiting import wait_until
+from harness.probes import control_traffic, packets, recording, secret_scan, turning_point, watch
+from harness.probes.secret_scan import Secret
+from harness.probes.stage import Stage
+
+_START_SECONDS = 60
+_WORK_SECONDS = 120
+_LEAVE_SECONDS = 15
+
+
+def run(stage: Stage, example: Example) -> Rendered:
+    """Run an example to its end and fill the ledger: first the controls, then the job.
+
+    Gives the rendered job, for further episodes. Raises LabError when the lab or an observer fails,
+    UsageError when the job cannot be read.
+    """
+    with ThreadPoolExecutor(8, thread_name_prefix="episode") as pool:
+        return _Episode(stage, example, pool).run()
+
+
+class _Episode:
+    """One execution: the steps share the stage, the example and the pool for what is done side by side."""
+
+    def __init__(self, stage: Stage, example: Example, pool: ThreadPoolExecutor) -> None:
+        self.stage = stage
+        self.lab = stage.lab
+        self.example = example
+        self.pool = pool
+
+    def write(self, fact: Fact, observer: str, episode: str = AS_IT_STANDS) -> None:
+        self.stage.ledger.write(fact, observer=observer, subject=self.example.name, episode=episode)
+
+    def nodes(self, moment: Moment) -> tuple[TailnetNode, ...]:
+        nodes = self.lab.control.client.nodes()
+        self.write(TailnetSeen(moment, nodes), "headscale")
+        return nodes
+
+    def run(self) -> Rendered:
+        with self.stage.progress.stage(self.example.name, "runs as it stands") as shown:
+            shown.update("controls: the node goes out directly")
+            began = time.time()
+            rendering = self.pool.submit(self.stage.render, self.example)
+            before = self.pool.submit(self.nodes, Moment.BEFORE)
+            key = self.pool.submit(
+                self.lab.control.client.create_key,
+                tags=self.example.smoke.tags,
+                ephemeral=True,
+                reusable=True,
+            )
+            node = self.lab.topology.only(Role.NODE).name
+            foreign = packets.foreign_to(self.lab.topology)
+            opened = self.pool.submit(Capture, self.lab.router.host, node, foreign, self.example.name)
+            start = watch.mark(self.lab, self.pool)
+            capture = opened.result()
+            begin = control_traffic.go_out_directly(
+                self.lab, self.stage.ledger, self.example.name, start, self.pool
+            )
+            self.write(EpisodeEnded(began, time.time(), "the control traffic was sent"), "harness", CONTROL)
+            rendered = rendering.result()
+            secret = Secret(key.result())
+            job_began = time.time()
+            shown.update("the job runs")
+            with Submission(self.lab.node.nomad, rendered, AS_IT_STANDS) as submission:
+                submission.register(secret.value)
+                allocation = self._follow(submission, rendered, secret)
+                shown.update("observers are read")
+                self._read_observers(begin, capture, job_began)
+                self._read_job(allocation, secret)
+                shown.update("the node leaves the tailnet")
+                submission.stop()
+                self._leave({n.id for n in before.result()})
+            self.write(
+                EpisodeEnded(job_began, time.time(), f"the allocation is {allocation.status}"), "harness"
+            )
+        return rendered
+
+    def _follow(self, submission: Submission, rendered: Rendered, secret: Secret) -> Allocation:
+        """Follow the job to its end, and look at what can be seen only while it runs."""
+        node = self.lab.node.host
+        allocation = turning_point.wait(node, submission, rendered, self.pool, seconds=_START_SECONDS)
+        running = self.pool.submit(self.nodes, Moment.RUNNING)
+        scans = secret_scan.while_running(
+            self.lab, submission, allocation, secret, workers=rendered.workers, pool=self.pool
+        )
+        for scan in scans:
+            self.write(scan, "scan")
+        running.result()
+        return submission.wait(lambda a: a.id == allocation.id and a.over, _WORK_SECONDS)
+
+    def _read_observers(self, begin: watch.Mark, capture: Capture, job_began: float) -> None:
+        seen, _ = watch.since(self.lab, begin, self.pool)
+        recording.write(self.stage.ledger, seen, subject=self.example.name, episode=AS_IT_STANDS)
+        closed, pcap = capture.close()
+        file = self.stage.ledger.file.with_name(closed.file)
+        file.write_bytes(pcap)
+        for packet in packets.read(pcap):
+            self.write(packet, "capture", AS_IT_STANDS if packet.captured_at >= job_began else CONTROL)
+        self.write(closed, "capture")
+        self.write(closed, "capture", CONTROL)
+
+    def _read_job(self, allocation: Allocation, secret: Secret) -> None:
+        for log in recording.task_logs(self.lab.node.nomad, allocation, secret.needles):
+            self.write(log, "nomad")
+        recording.write_allocation(
+            self.stage.ledger, allocation, subject=self.example.name, episode=AS_IT_STANDS
+        )
+        for scan in secret_scan.afterwards(self.lab, allocation, secret, self.pool):
+            self.write(scan, "scan")
+
+    def _leave(self, before: set[str]) -> None:
+        """Wait for the job's node to be gone. One that stays is for a claim to judge, no fault of the lab."""
+        client = self.lab.control.client
+        try:
+            wait_until(
+                lambda: {n.id for n in client.nodes()} <= before,
+                seconds=_LEAVE_SECONDS,
+                what="the job's node is gone from the tailnet",
+            )
+        except LabError as still_there:
+            self.stage.progress.note(str(still_there))
+        self.nodes(Moment.AFTER)

@@ -1,0 +1,43 @@
+"""The positive controls of egress: the node itself goes out directly, and the observers must show it."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from harness.lab.lab import Lab
+from harness.lab.topology import Role
+from harness.ledger.episodes import CONTROL
+from harness.ledger.ledger import Ledger
+from harness.probes import recording, watch
+from harness.probes.watch import Mark
+
+# One request over each of TCP, UDP, HTTP and HTTPS, over IPv4 and IPv6, with nothing between.
+_SCRIPT = """
+set -eu
+for family in 4 6; do
+    curl --noproxy '*' -sSf -o /dev/null "-$family" "http://$NAME:$HTTP/?token=control-http-$family"
+    curl --noproxy '*' -sSf -o /dev/null "-$family" "https://$NAME:$HTTPS/?token=control-https-$family"
+    echo "control-tcp-$family" | socat -t 2 - "TCP$family:$NAME:$TCP" > /dev/null
+    echo "control-udp-$family" | socat -t 0.2 - "UDP$family:$NAME:$UDP" > /dev/null
+done
+# The last acknowledgement of a connection must not fall into the next episode.
+to_echo="dport = :$HTTP or dport = :$HTTPS or dport = :$TCP"
+while [ -n "$(ss -Htn state all exclude listening exclude time-wait "$to_echo")" ]; do
+    sleep 0.01
+done
+"""
+
+
+def go_out_directly(lab: Lab, ledger: Ledger, subject: str, begin: Mark, pool: ThreadPoolExecutor) -> Mark:
+    """Send the control traffic from the Nomad node and write down what the observers saw of it.
+
+    Gives the mark at its end. Raises LabError when the traffic cannot be sent: then no silence of an
+    observer means anything.
+    """
+    echo = lab.topology.only(Role.ECHO)
+    environment = {
+        "NAME": echo.names[0],
+        **{s.upper(): str(echo.port(s)) for s in ("http", "https", "tcp", "udp")},
+    }
+    lab.node.host.run("sh", "-c", _SCRIPT, environment=environment).expect()
+    seen, end = watch.since(lab, begin, pool)
+    recording.write(ledger, seen, subject=subject, episode=CONTROL)
+    return end

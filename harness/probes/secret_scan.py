@@ -1,0 +1,152 @@
+"""Looks for the auth key wherever it must not be, and shows in each place that it would have been found."""
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from harness.errors import LabError
+from harness.job.submission import SECRETS_PATH, Submission
+from harness.lab.lab import Lab
+from harness.ledger.facts import SecretScan
+from harness.management.nomad import Allocation
+from harness.management.waiting import wait_until
+
+ALLOCATIONS = "/var/lib/nomad/alloc"
+"""Where the lab's agent keeps its allocations (fixtures/nomad/agent.hcl)."""
+_SHOWN = 120  # characters of a line that holds the key
+_SHORTEST_SECRET = 12
+_WORKER_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Secret:
+    """An auth key. Its public prefix may be named by a control server; its last part is the secret."""
+
+    value: str
+
+    @property
+    def needles(self) -> tuple[str, ...]:
+        """What is searched for: the key, and its secret part alone."""
+        last = self.value.rsplit("-", 1)[-1]
+        return (self.value, last) if len(last) >= _SHORTEST_SECRET else (self.value,)
+
+    def mask(self, text: str) -> str:
+        """The text without the key."""
+        for needle in self.needles:
+            text = text.replace(needle, "[auth key]")
+        return text
+
+    def __repr__(self) -> str:
+        return "Secret([auth key])"
+
+
+def search(
+    place: str, lines: Iterable[str], secret: Secret, marker: str, *, expected: bool = False
+) -> SecretScan:
+    """Search the lines of one place for the key, and for a marker that is known to be there."""
+    items = [line for line in lines if line.strip()]
+    hits = [secret.mask(line)[:_SHOWN] for line in items if any(n in line for n in secret.needles)]
+    return SecretScan(place, len(items), tuple(hits), marker, any(marker in line for line in items), expected)
+
+
+def while_running(
+    lab: Lab,
+    submission: Submission,
+    allocation: Allocation,
+    secret: Secret,
+    *,
+    workers: frozenset[str],
+    pool: ThreadPoolExecutor,
+) -> list[SecretScan]:
+    """Search what is there only while the job runs: processes, environments, containers, files."""
+    host = lab.node.host
+    short = allocation.id
+
+    def processes() -> SecretScan:
+        text = host.run("sh", "-c", "grep -a '' /proc/[0-9]*/cmdline 2>/dev/null; true").expect().stdout
+        return search("process list", text.replace("\0", " ").splitlines(), secret, "tailscaled")
+
+    def environments() -> SecretScan:
+        text = (
+            host.run("sh", "-c", 'grep -ha "$0" /proc/[0-9]*/environ 2>/dev/null; true', short)
+            .expect()
+            .stdout
+        )
+        environments = [e.split("\0") for e in text.splitlines()]
+        of_workers = [
+            variable
+            for variables in environments
+            if any(f"NOMAD_TASK_NAME={worker}" in variables for worker in workers)
+            for variable in variables
+        ]
+        return search("worker environment", of_workers, secret, f"NOMAD_ALLOC_ID={short}")
+
+    def environments_of_workers() -> SecretScan:
+        # Nomad tells of a start a moment before the container's first process has become the worker.
+        try:
+            return wait_until(
+                lambda: found if (found := environments()).marker_found else None,
+                seconds=_WORKER_SECONDS,
+                what="the worker's environment can be read",
+            )
+        except LabError:
+            # A search that stays blind is a finding for the claim, not a fault of the lab.
+            return environments()
+
+    def configurations() -> SecretScan:
+        script = 'docker inspect $(docker ps --all --quiet --no-trunc --filter "name=$0")'
+        text = host.run("sh", "-c", script, short).expect().stdout
+        return search("container configuration", text.splitlines(), secret, short)
+
+    def files() -> SecretScan:
+        # The tasks' secrets folders are where the key belongs: in memory, each readable by its task alone.
+        search_all = "grep -rFa --exclude-dir=secrets --exclude-dir=private -f /dev/stdin"
+        script = f'{search_all} {ALLOCATIONS}/"$0" | head -c 100000'
+        patterns = "\n".join((*secret.needles, short[:8])) + "\n"
+        text = host.run("sh", "-c", script, short, stdin=patterns.encode()).expect(0, 1).stdout
+        return search("allocation directory", text.splitlines(), secret, short[:8])
+
+    def variable() -> SecretScan:
+        items = lab.node.nomad.read_variable(SECRETS_PATH, submission.namespace)
+        return search(
+            "nomad variable", [f"{k}={v}" for k, v in items.items()], secret, "TS_AUTHKEY", expected=True
+        )
+
+    def registered() -> SecretScan:
+        text = json.dumps(lab.node.nomad.job(submission.job, submission.namespace), indent=1)
+        return search("job as registered", text.splitlines(), secret, submission.job)
+
+    looks = [environments_of_workers, processes, configurations, files, variable, registered]
+    return [future.result() for future in [pool.submit(look) for look in looks]]
+
+
+def afterwards(
+    lab: Lab, allocation: Allocation, secret: Secret, pool: ThreadPoolExecutor
+) -> list[SecretScan]:
+    """Search what the job left to read: logs of tasks, agents and the control server, task events."""
+    nomad = lab.node.nomad
+
+    def logs() -> SecretScan:
+        text = [
+            nomad.log(allocation.id, task.name, s) for task in allocation.tasks for s in ("stdout", "stderr")
+        ]
+        # tailscaled's own first line.
+        return search("task logs", "\n".join(text).splitlines(), secret, "Program starting")
+
+    def events() -> SecretScan:
+        lines = [f"{task.name}: {e.type}: {e.message}" for task in allocation.tasks for e in task.events]
+        return search("task events", lines, secret, "Started")
+
+    def control_log() -> SecretScan:
+        return search(
+            "control server log", lab.control.host.log(100_000).splitlines(), secret, allocation.id[:8]
+        )
+
+    def agent_log() -> SecretScan:
+        text = lab.node.host.run("cat", "/var/log/nomad.log", "/var/log/dockerd.log").expect().stdout
+        return search("nomad agent log", text.splitlines(), secret, allocation.id)
+
+    return [
+        future.result() for future in [pool.submit(look) for look in (logs, events, control_log, agent_log)]
+    ]

@@ -1,0 +1,125 @@
+"""The pure part of rendering: the files a job needs, what placeholders stand for, what its tasks are."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import UsageError
+from harness.job.example import Example, Smoke
+from harness.job.rendering import by_lifecycle, fill, needed_files, root_of
+
+WHERE = Path("examples/mine/smoke.toml")
+MakeJob = Callable[..., Example]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> MakeJob:
+    def with_text(text: str, *files: str, var_files: tuple[str, ...] = ()) -> Example:
+        folder = tmp_path / "examples" / "mine"
+        folder.mkdir(parents=True)
+        for name in files:
+            file = tmp_path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("", encoding="utf-8")
+        job_file = folder / "mine.nomad.hcl"
+        job_file.write_text(text, encoding="utf-8")
+        return Example("mine", folder, job_file, Smoke(kind="egress", var_files=var_files))
+
+    return with_text
+
+
+def test_a_job_without_files_is_run_from_its_folder(job: MakeJob) -> None:
+    example = job('job "mine" {}')
+    assert root_of(example) == example.folder
+
+
+def test_files_lead_to_the_folder_that_has_all_of_them(job: MakeJob, tmp_path: Path) -> None:
+    text = 'data = file("scripts/guard.sh")\n data = file( "examples/mine/worker.py" )'
+    example = job(text, "scripts/guard.sh", "examples/mine/worker.py", var_files=("vars/a.hcl",))
+    assert root_of(example) == tmp_path
+    assert needed_files(example, tmp_path) == [
+        example.job_file,
+        example.folder / "vars/a.hcl",
+        tmp_path / "scripts/guard.sh",
+        tmp_path / "examples/mine/worker.py",
+    ]
+
+
+def test_the_nearest_folder_wins(job: MakeJob) -> None:
+    example = job('x = file("worker.py")', "worker.py", "examples/mine/worker.py")
+    assert root_of(example) == example.folder
+
+
+def test_interpolated_names_are_nomads_own_business(job: MakeJob) -> None:
+    example = job('x = file("${var.folder}/worker.py")')
+    assert root_of(example) == example.folder
+
+
+def test_a_file_that_is_nowhere_is_named(job: MakeJob) -> None:
+    example = job('x = file("scripts/guard.sh")\ny = file("no/such.sh")', "scripts/guard.sh")
+    with pytest.raises(UsageError, match=r"mine\.nomad\.hcl: names a file that is not there: no/such\.sh"):
+        root_of(example)
+
+
+def test_files_that_no_folder_has_together_are_all_named(job: MakeJob) -> None:
+    example = job('x = file("a.sh")\ny = file("mine/b.sh")', "a.sh", "examples/mine/b.sh")
+    with pytest.raises(UsageError, match=r"a\.sh, mine/b\.sh"):
+        root_of(example)
+
+
+def test_placeholders_are_filled() -> None:
+    values = {"login_server": "https://x", "egress:exit-a": "1.2.3.4,2001:db8::1"}
+    variables = {"server": "{login_server}", "both": "{egress:exit-a};{login_server}", "plain": "12"}
+    assert fill(variables, values, WHERE) == {
+        "server": "https://x",
+        "both": "1.2.3.4,2001:db8::1;https://x",
+        "plain": "12",
+    }
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "{}", "{ login_server }", "${NOMAD_ADDR}", "{A}"])
+def test_other_braces_are_left_alone(text: str) -> None:
+    assert fill({"v": text}, {"login_server": "x"}, WHERE) == {"v": text}
+
+
+def test_an_unknown_placeholder_is_named_with_its_key() -> None:
+    with pytest.raises(UsageError, match=r"smoke\.toml: \[vars\] server .*\{login_servr\}") as caught:
+        fill({"server": "{login_servr}"}, {"login_server": "x", "check_url": "y"}, WHERE)
+    assert "{check_url}, {login_server}" in caught.value.remedy
+
+
+@given(value=st.text())
+def test_what_a_placeholder_stands_for_is_not_filled_again(value: str) -> None:
+    values = {"a": value, "b": "{a}"}
+    assert fill({"v": "<{b}{a}>"}, values, WHERE) == {"v": "<{a}" + value + ">"}
+
+
+def task(name: str, **lifecycle: object) -> dict[str, Any]:
+    return {"Name": name, "Lifecycle": lifecycle or None}
+
+
+def test_tasks_by_what_they_are_for() -> None:
+    rendered = by_lifecycle(
+        {
+            "ID": "mine",
+            "TaskGroups": [
+                {
+                    "Tasks": [
+                        task("tailscale", Hook="prestart", Sidecar=True),
+                        task("egress-guard", Hook="prestart", Sidecar=False),
+                        task("worker"),
+                        task("cleanup", Hook="poststop", Sidecar=False),
+                    ]
+                },
+                {"Tasks": [{"Name": "second"}, task("log-shipper", Hook="poststart", Sidecar=True)]},
+            ],
+        }
+    )
+    assert rendered.id == "mine"
+    assert rendered.sidecars == {"tailscale", "log-shipper"}
+    assert rendered.guards == {"egress-guard"}
+    assert rendered.workers == {"worker", "second"}
