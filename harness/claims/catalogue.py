@@ -1,0 +1,136 @@
+"""The claims, by their ids: what each rests on, and which kind of example it is made of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.claims import egress, guard, identity, lookups, packets, secrets
+from harness.claims.trust import absent, require_trust
+from harness.claims.verdict import Expectation, Outcome, Verdict
+from harness.ledger.episodes import ADDRESS_WRONG, AS_IT_STANDS, CONTROL, EXIT_ABSENT
+from harness.ledger.ledger import History
+
+EGRESS = frozenset({"egress"})
+EVERY_KIND = frozenset({"egress", "serve"})
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence about an example that a history can prove or refute."""
+
+    id: str
+    """The contract's id, as it stands in reports/claims.json."""
+    title: str
+    kinds: frozenset[str]
+    """The kinds of examples that it is made of: egress, serve."""
+    episodes: frozenset[str]
+    """The episodes that it rests on."""
+    story: str
+    """Its group in the report."""
+    judge: Callable[[History, Expectation], Verdict]
+    """The bare judgement; `catalogue.judge` first asks whether the observers can be believed."""
+    books: frozenset[str] = frozenset()
+    """The episodes whose flow book it reads."""
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        id="egress.address",
+        title="Traffic leaves by the allowed exits and no other address",
+        kinds=EGRESS,
+        episodes=frozenset({AS_IT_STANDS, CONTROL}),
+        story="Where traffic leaves",
+        judge=egress.address,
+    ),
+    Claim(
+        id="egress.no_direct_packets",
+        title="The node speaks to control, exits and resolver, and nothing else",
+        kinds=EGRESS,
+        episodes=frozenset({AS_IT_STANDS, CONTROL}),
+        story="Where traffic leaves",
+        judge=packets.no_direct_packets,
+        books=frozenset({AS_IT_STANDS, CONTROL}),
+    ),
+    Claim(
+        id="egress.dns",
+        title="The node's own resolver learns no name of the traffic",
+        kinds=EGRESS,
+        episodes=frozenset({AS_IT_STANDS, CONTROL}),
+        story="Where traffic leaves",
+        judge=lookups.dns,
+        books=frozenset({AS_IT_STANDS, CONTROL}),
+    ),
+    Claim(
+        id="egress.guard_holds",
+        title="No worker starts while its exit is absent or wrong",
+        kinds=EGRESS,
+        episodes=frozenset({AS_IT_STANDS, EXIT_ABSENT, ADDRESS_WRONG}),
+        story="When the exit is not there",
+        judge=guard.guard_holds,
+    ),
+    Claim(
+        id="identity.tagged",
+        title="What joins the tailnet is ephemeral and carries exactly its tags",
+        kinds=EVERY_KIND,
+        episodes=frozenset({AS_IT_STANDS}),
+        story="Identity in the tailnet",
+        judge=identity.tagged,
+    ),
+    Claim(
+        id="identity.removed_after_stop",
+        title="What joined the tailnet is gone after the job's stop",
+        kinds=EVERY_KIND,
+        episodes=frozenset({AS_IT_STANDS}),
+        story="Identity in the tailnet",
+        judge=identity.removed_after_stop,
+    ),
+    Claim(
+        id="secrets.not_exposed",
+        title="The auth key is in its Nomad variable and nowhere else",
+        kinds=EVERY_KIND,
+        episodes=frozenset({AS_IT_STANDS}),
+        story="Secrets",
+        judge=secrets.not_exposed,
+    ),
+)
+
+
+def claims_for(kind: str) -> tuple[Claim, ...]:
+    """Give the claims made of a kind of example, in the catalogue's order.
+
+    Raises:
+        ValueError: for a kind of which no claim is made, lest an example pass with no claim at all.
+    """
+    found = tuple(claim for claim in CLAIMS if kind in claim.kinds)
+    if not found:
+        raise ValueError(f"no claim is made of examples of kind {kind!r}")
+    return found
+
+
+def judge(claim: Claim, history: History, expectation: Expectation) -> Verdict:
+    """Judge one claim from what was observed; pure, and independent of the order of the observations.
+
+    Args:
+        claim: one of the catalogue.
+        history: the observations of one subject; other episodes than the claim's are not looked at.
+        expectation: what the example promises, and where things are.
+
+    Returns:
+        The verdict. While a needed episode has not ended a claim can be refuted, by what was seen so far, but
+        never proven.
+
+    Raises:
+        LabError: when an observer of a needed episode failed, dropped, miscounted or was never closed.
+    """
+    ordered = History(tuple(sorted(history.observations, key=lambda o: o.number)))
+    needed = ordered.episode(*claim.episodes)
+    require_trust(needed, claim.episodes, claim.books)
+    verdict = claim.judge(needed, expectation)
+    lacking = absent(needed, claim.episodes)
+    if lacking and verdict.outcome is not Outcome.REFUTED:
+        return Verdict(
+            Outcome.UNPROVEN,
+            f"Not observed to its end: episode {', '.join(lacking)}.",
+            verdict.evidence,
+            verdict.controls,
+        )
+    return verdict
