@@ -1,0 +1,56 @@
+"""Claims in words and in their order, for every view of a report."""
+
+from harness.claims.catalogue import CLAIMS
+from harness.claims.verdict import Outcome
+
+GROUPS = ("egress", "serve", "ports", "identity", "secrets")
+"""The groups of claims, in the order in which they are shown."""
+
+SYMBOLS = {Outcome.PROVEN: "✓", Outcome.REFUTED: "✗", Outcome.UNPROVEN: "?"}
+ABSENT = "—"
+"""A claim that is not made of an example."""
+
+_SURVIVES = "egress.survives."
+_KNOWN = {claim.id: claim for claim in CLAIMS}
+
+
+def title(claim: str) -> str:
+    """A claim as a sentence: the catalogue's title, or the words of an id that it does not know."""
+    if claim in _KNOWN:
+        return _KNOWN[claim].title
+    if claim.startswith(_SURVIVES):
+        return f"Nothing leaves directly during the fault: {words(claim.removeprefix(_SURVIVES))}"
+    return words(short(claim)).capitalize()
+
+
+def story(claim: str) -> str:
+    """The catalogue's group of a claim, or the group of its id."""
+    return _KNOWN[claim].story if claim in _KNOWN else group(claim).capitalize()
+
+
+def group(claim: str) -> str:
+    """What stands before the first dot of an id."""
+    return claim.partition(".")[0]
+
+
+def short(claim: str) -> str:
+    """The id of a claim without its group."""
+    first, _, rest = claim.partition(".")
+    return rest or first
+
+
+def words(identifier: str) -> str:
+    """`no_direct_packets` and `survives.exit-deleted` as words."""
+    return identifier.replace("_", " ").replace("-", " ").replace(".", ": ")
+
+
+def order(claim: str) -> tuple[int, str, int, str]:
+    """The sort key of a claim: by group, in a group as in the catalogue, then by name."""
+    known = list(_KNOWN)
+    first = group(claim)
+    return (
+        GROUPS.index(first) if first in GROUPS else len(GROUPS),
+        first,
+        known.index(claim) if claim in _KNOWN else len(known),
+        claim,
+    )

@@ -1,0 +1,174 @@
+"""Observations in words: the same ones on the terminal, on the page and in Allure."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+from harness.ledger import facts as f
+from harness.ledger.ledger import Observation, from_json
+
+Names = Mapping[str, str]
+"""Addresses to the names of their hosts."""
+
+_LONGEST = 240
+"""Characters of a fact that are shown: a log's tail or a payload may be pages long."""
+_THOUSAND = 1000
+_UNITS = (("kB", 10**3), ("MB", 10**6), ("GB", 10**9))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One observation, ready to be shown in a table."""
+
+    number: int
+    at: float
+    """Unix seconds."""
+    episode: str
+    observer: str
+    what: str
+
+
+def row(item: Mapping[str, Any], names: Names) -> Row:
+    """Give an evidence item of claims.json as a row."""
+    return observation_row(from_json({k: v for k, v in item.items() if k not in ("role", "of")}), names)
+
+
+def observation_row(observation: Observation, names: Names) -> Row:
+    """Give an observation as a row."""
+    return Row(
+        number=observation.number,
+        at=observation.at,
+        episode=observation.episode,
+        observer=observation.observer,
+        what=_bounded(describe(observation.fact, names)),
+    )
+
+
+def clock(at: float) -> str:
+    """Give Unix seconds as a time of day, UTC, with milliseconds."""
+    return time.strftime("%H:%M:%S", time.gmtime(at)) + f".{int(at * _THOUSAND) % _THOUSAND:03d}"
+
+
+def amount(number: int, noun: str) -> str:
+    """Give a figure with its noun: `1 packet`, `1,204 packets`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def octets(number: int) -> str:
+    """Give bytes as a person reads them, in decimal units as packet tools print: `812 B`, `3.4 kB`."""
+    if number < _THOUSAND:
+        return f"{number} B"
+    unit, size = next(((u, s) for u, s in _UNITS if number < s * _THOUSAND), _UNITS[-1])
+    return f"{number / size:.1f} {unit}"
+
+
+def port(protocol: str, number: int) -> str:
+    """Give `tcp/443`, or the bare protocol where it has no ports."""
+    return f"{protocol}/{number}" if number else protocol
+
+
+def _bounded(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+
+
+def _host(address: str, names: Names) -> str:
+    return f"{names[address]} ({address})" if address in names else address
+
+
+@singledispatch
+def describe(fact: object, names: Names) -> str:
+    """Give a fact in one sentence, with the hosts of its addresses where `names` knows them."""
+    raise TypeError(f"{type(fact).__name__} is no fact ({len(names)} names)")
+
+
+@describe.register
+def _(fact: f.RequestSeen, names: Names) -> str:
+    asked = f" {fact.target}" if fact.target else ""
+    token = f", token {fact.token}" if fact.token else ", no token"
+    return f"{fact.protocol} request{asked} from {_host(fact.peer, names)}{token}"
+
+
+@describe.register
+def _(fact: f.FlowSeen, names: Names) -> str:
+    ends = f"{_host(fact.source, names)} → {_host(fact.destination, names)}"
+    size = f"{amount(fact.packets, 'packet')}, {octets(fact.octets)}"
+    # Worth a word only where it says something else than the address: a sender can forge that.
+    wire = "" if names.get(fact.source) == fact.wire else f", in by the wire of {fact.wire}"
+    return f"{ends} {port(fact.protocol, fact.port)}: {size}{wire}"
+
+
+@describe.register
+def _(fact: f.FlowBookClosed, names: Names) -> str:  # noqa: ARG001  one signature for every kind
+    return f"{amount(fact.packets_in_rows, 'packet')} in rows, {fact.packets_in_all:,} in all"
+
+
+@describe.register
+def _(fact: f.NameAsked, names: Names) -> str:
+    return f"{_host(fact.client, names)} asked for {fact.name} {fact.record}"
+
+
+@describe.register
+def _(fact: f.PacketCaptured, names: Names) -> str:
+    ends = f"{_host(fact.source, names)} → {_host(fact.destination, names)}"
+    payload = f", begins {fact.payload!r}" if fact.payload else ""
+    return f"{ends} {port(fact.protocol, fact.port)}, {octets(fact.octets)}{payload}"
+
+
+@describe.register
+def _(fact: f.CaptureClosed, names: Names) -> str:  # noqa: ARG001
+    return f"capture of “{fact.filter}”: {amount(fact.captured, 'packet')}, {fact.dropped:,} dropped"
+
+
+@describe.register
+def _(fact: f.TaskEventSeen, names: Names) -> str:  # noqa: ARG001
+    code = "" if fact.exit_code is None else f", exit code {fact.exit_code}"
+    message = f": {fact.message}" if fact.message else ""
+    return f"task {fact.task} {fact.event}{code}{message}"
+
+
+@describe.register
+def _(fact: f.TaskLog, names: Names) -> str:  # noqa: ARG001
+    return f"task {fact.task} {fact.stream}: {fact.text}"
+
+
+@describe.register
+def _(fact: f.AllocationSeen, names: Names) -> str:  # noqa: ARG001
+    tasks = ", ".join(f"{t.task} {_task_end(t)}" for t in fact.tasks)
+    return f"allocation {fact.allocation[:8]} {fact.status}" + (f": {tasks}" if tasks else "")
+
+
+def _task_end(task: f.TaskEnd) -> str:
+    state = "failed" if task.failed else task.state
+    return state if task.started else f"{state}, never started"
+
+
+@describe.register
+def _(fact: f.TailnetSeen, names: Names) -> str:  # noqa: ARG001
+    listed = [node.name + (" (ephemeral)" if node.ephemeral else "") for node in fact.nodes]
+    return f"the control server lists, {fact.moment}: {', '.join(listed) or 'no node'}"
+
+
+@describe.register
+def _(fact: f.SecretScan, names: Names) -> str:  # noqa: ARG001
+    found = f"found: {', '.join(fact.hits)}" if fact.hits else "not found"
+    meant = " (where it belongs)" if fact.expected and fact.hits else ""
+    blind = "" if fact.marker_found else "; the marker was not found either: the search was blind"
+    return f"auth key in {fact.place} ({fact.items:,} searched): {found}{meant}{blind}"
+
+
+@describe.register
+def _(fact: f.LieTold, names: Names) -> str:
+    return f"the check service answered {_host(fact.address, names)}, {amount(fact.asked, 'time')}"
+
+
+@describe.register
+def _(fact: f.ObserverFailed, names: Names) -> str:  # noqa: ARG001
+    return f"{fact.observer} failed: {fact.problem}"
+
+
+@describe.register
+def _(fact: f.EpisodeEnded, names: Names) -> str:  # noqa: ARG001
+    return f"ended after {fact.ended - fact.began:.1f} s: {'; '.join((fact.outcome, *fact.notes))}"

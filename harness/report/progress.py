@@ -1,0 +1,176 @@
+"""Progress: stages that run side by side, alive on a terminal and as plain lines elsewhere."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from harness.report.record import Stage
+
+STILL = 10.0
+"""Seconds after which a stage that goes on is said to do so, and again after as many more."""
+_NAME_WIDTH = 16
+_REFRESHES = 8
+
+
+class RunningStage:
+    """A stage that goes on now."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        self.name = name
+        self.detail = detail
+        self.at_work_on = ""
+        self.began = time.monotonic()
+        self.said = self.began
+
+    def update(self, detail: str) -> None:
+        """Say what it does at this moment, in a few words."""
+        self.at_work_on = detail
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been going on."""
+        return time.monotonic() - self.began
+
+
+class Progress:
+    """Shows stages and keeps their times. Stages may be entered from several threads at once.
+
+    On a terminal, running stages live at the bottom and each becomes one line when it ends. Elsewhere
+    a stage is one line when it ends, and one more for every `STILL` seconds that it goes on. It may be
+    entered again after it was left: the times go on.
+    """
+
+    def __init__(self, console: Console | None = None, *, still: float = STILL) -> None:
+        """Show on `console`, or on standard output."""
+        self._console = console or Console()
+        self._still = still
+        self._lock = threading.Lock()
+        self._running: list[RunningStage] = []
+        self._ended: list[Stage] = []
+        self._began: float | None = None
+        self._live: Live | None = None
+        self._quit = threading.Event()
+        self._ticker: threading.Thread | None = None
+        utf = (self._console.encoding or "").lower().startswith("utf")
+        self._marks = ("✓", "✗") if utf else ("ok", "failed")
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All stages that have ended, in the order in which they began."""
+        with self._lock:
+            return tuple(sorted(self._ended, key=lambda s: s.began))
+
+    @contextmanager
+    def stage(self, name: str, detail: str = "") -> Iterator[RunningStage]:
+        """Begin a stage; leaving it ends it, well or with the exception."""
+        running = RunningStage(name, detail)
+        with self._lock:
+            if self._began is None:
+                self._began = running.began
+            self._running.append(running)
+        try:
+            yield running
+        except BaseException as error:
+            self._end(running, error)
+            raise
+        self._end(running, None)
+
+    def note(self, text: str) -> None:
+        """Print something worth knowing between the stages."""
+        self._console.print(Text(text))
+
+    def _end(self, running: RunningStage, error: BaseException | None) -> None:
+        seconds = running.seconds
+        with self._lock:
+            self._running.remove(running)
+            began = running.began - (self._began or running.began)
+            self._ended.append(Stage(running.name, seconds, running.detail, began, failed=error is not None))
+        self._console.print(self._line(running, seconds, error))
+
+    def _line(self, running: RunningStage, seconds: float, error: BaseException | None) -> Table:
+        good, bad = self._marks
+        mark = Text(good, "green") if error is None else Text(bad, "bold red")
+        detail = running.detail
+        if error is not None:
+            stopped = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            doing = f" while: {running.at_work_on}" if running.at_work_on else ""
+            detail = f"{stopped}{doing}" if not detail else f"{detail}: {stopped}{doing}"
+        return _row(mark, running.name, detail, seconds, self._console.width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        with self._lock:
+            running = tuple(self._running)
+        for stage in running:
+            spinner = Spinner("dots" if self._marks[0] == "✓" else "line", style="cyan")
+            mark = spinner.render(time.monotonic())
+            yield _row(mark, stage.name, stage.at_work_on or stage.detail, stage.seconds, options.max_width)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
+            # pytest owns the standard streams here: they are not to be redirected once more.
+            self._live = Live(
+                self,
+                console=self._console,
+                refresh_per_second=_REFRESHES,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+        else:
+            self._quit = threading.Event()
+            self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
+            self._ticker.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+        if self._ticker:
+            self._quit.set()
+            self._ticker.join()
+            self._ticker = None
+
+    def _tick(self) -> None:
+        """Say of each stage, every `still` seconds, that it goes on."""
+        while not self._quit.wait(self._until_next()):
+            now = time.monotonic()
+            with self._lock:
+                late = [s for s in self._running if now - s.said >= self._still]
+                for stage in late:
+                    stage.said = now
+            for stage in late:
+                doing = stage.at_work_on or stage.detail
+                self._console.print(
+                    _row(Text(" "), stage.name, f"still: {doing}", stage.seconds, self._console.width)
+                )
+
+    def _until_next(self) -> float:
+        with self._lock:
+            said = min((s.said for s in self._running), default=time.monotonic())
+        return max(0.01, said + self._still - time.monotonic())
+
+
+def _row(mark: object, name: str, detail: str, seconds: float, width: int) -> Table:
+    """One stage as one line: what does not fit is cut, never wrapped."""
+    table = Table.grid(padding=(0, 1), expand=False)
+    table.width = min(width, 100)
+    table.add_column(width=2, no_wrap=True)
+    table.add_column(min_width=min(_NAME_WIDTH, width // 3), no_wrap=True, overflow="ellipsis")
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column(justify="right", no_wrap=True, min_width=7)
+    shown = mark if isinstance(mark, Text) else Text(str(mark))
+    table.add_row(shown, Text(name, "bold"), Text(detail, "dim"), Text(f"{seconds:.1f} s"))
+    return table

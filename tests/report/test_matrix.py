@@ -1,0 +1,175 @@
+"""The one-page matrix: every verdict where it belongs, escaped, and nothing from outside."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from harness.claims.verdict import Outcome
+from harness.report import matrix
+from harness.report.entries import ClaimEntry
+from harness.report.record import Stage
+from tests.report import sample
+
+VOID = {"meta", "br", "link", "input", "img", "hr"}
+
+
+class Page(HTMLParser):
+    """Reads a page: its balance, its ids, its links and the text of its matrix cells."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.cells: list[tuple[str, str]] = []
+        self._cell: str | None = None
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag not in VOID:
+            self.open.append(tag)
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given[name] for name in ("href", "src") if name in given]
+        if tag == "td" and given.get("class", "").startswith("c-"):
+            self._cell = given["class"]
+            self.cells.append((given["class"], ""))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """SVG's empty elements open nothing."""
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+        if tag == "td":
+            self._cell = None
+
+    def handle_data(self, data: str) -> None:
+        if self._cell is not None:
+            kind, text = self.cells[-1]
+            self.cells[-1] = (kind, text + data.strip())
+
+
+def entry(subject: str, claim: str, verdict: Outcome, reason: str = "because") -> ClaimEntry:
+    return ClaimEntry(subject, claim, verdict, reason)
+
+
+def test_each_verdict_stands_in_its_cell_with_symbol_and_word() -> None:
+    page = Page(matrix.render(sample.record()))
+    assert page.cells[:7] == [("c-proven", "✓proven")] * 7
+    assert page.cells[7:] == [
+        ("c-refuted", "✗refuted"),
+        ("c-refuted", "✗refuted"),
+        ("c-absent", "—not made of this example"),
+        ("c-proven", "✓proven"),
+        ("c-absent", "—not made of this example"),
+        ("c-unproven", "?unproven"),
+        ("c-refuted", "✗refuted"),
+    ]
+
+
+def test_the_page_is_balanced_and_its_ids_are_its_own() -> None:
+    page = Page(matrix.render(sample.record()))
+    assert page.open == []
+    assert len(set(page.ids)) == len(page.ids)
+
+
+def test_every_link_into_the_page_leads_somewhere() -> None:
+    page = Page(matrix.render(sample.record(), allure="allure/index.html"))
+    inside = {link[1:] for link in page.links if link.startswith("#")}
+    assert len(inside) == 12
+    assert inside <= set(page.ids)
+
+
+def test_nothing_comes_from_outside() -> None:
+    html = matrix.render(sample.record(), allure="allure/index.html")
+    outside = [x for x in Page(html).links if not x.startswith("#")]
+    assert set(outside) == {"allure/index.html", "claims.json", "run.json"}
+    assert "@import" not in html
+    assert not re.search(r"url\((?!#)", html)
+
+
+def test_what_was_seen_is_escaped() -> None:
+    whole = sample.record()
+    evil = "<img src=x onerror=alert(1)>"
+    html = matrix.render(
+        replace(
+            whole,
+            entries=(*whole.entries, entry(evil, f"egress.{evil}", Outcome.REFUTED, evil)),
+            versions={evil: evil},
+            origins={evil: f"stand-in {evil}"},
+            stages=(Stage(evil, 1.0, evil),),
+            engine=evil,
+            commit=evil,
+            run=evil,
+        ),
+        allure='x"onclick="alert(1)',
+    )
+    assert evil not in html
+    assert '"onclick=' not in html
+    assert Page(html).open == []
+
+
+def test_a_stand_in_image_is_called_that() -> None:
+    html = matrix.render(sample.record())
+    assert html.count("Not the official image.") == 2
+
+
+def test_more_evidence_than_is_shown_is_said() -> None:
+    assert "49 of 70 observations" in matrix.render(sample.record())
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        ([], "No claim was judged"),
+        ([Outcome.PROVEN], "The claim is proven"),
+        ([Outcome.PROVEN] * 3, "All 3 claims proven"),
+        ([Outcome.UNPROVEN], "1 of 1 claim unproven"),
+        ([Outcome.PROVEN, Outcome.UNPROVEN], "1 of 2 claims unproven"),
+        ([Outcome.PROVEN, Outcome.UNPROVEN, Outcome.REFUTED], "1 of 3 claims refuted"),
+    ],
+)
+def test_the_headline(verdicts: list[Outcome], said: str) -> None:
+    entries = tuple(entry("x", f"egress.c{i}", v) for i, v in enumerate(verdicts))
+    record = replace(sample.record(), entries=entries)
+    assert matrix.headline(record) == said
+    assert said in matrix.render(record)
+
+
+def test_of_two_verdicts_on_one_claim_the_worse_is_shown() -> None:
+    two = (
+        entry("x", "egress.dns", Outcome.REFUTED, "seen leaking"),
+        entry("x", "egress.dns", Outcome.PROVEN, "fine"),
+    )
+    (line,) = matrix.lines(replace(sample.record(), entries=two), matrix.columns(two))
+    (cell,) = line.cells
+    assert cell is not None
+    assert cell.entry.reason == "seen leaking"
+
+
+def test_columns_are_grouped_in_the_contracts_order() -> None:
+    claims = ["secrets.not_exposed", "ports.none_public", "egress.dns", "other.thing", "egress.address"]
+    found = matrix.columns(entry("x", c, Outcome.PROVEN) for c in claims)
+    assert [c.claim for c in found] == [
+        "egress.address",
+        "egress.dns",
+        "ports.none_public",
+        "secrets.not_exposed",
+        "other.thing",
+    ]
+
+
+def test_bars_lie_within_the_whole() -> None:
+    for bar in matrix.bars(sample.STAGES):
+        assert 0 <= bar.left <= bar.left + bar.width <= 100.001
+    assert matrix.bars(()) == ()
+
+
+def test_the_report_is_linked_relative_to_the_page(tmp_path: Path) -> None:
+    page = matrix.write(
+        sample.record(), tmp_path / "reports" / "matrix.html", allure=tmp_path / "reports/allure/index.html"
+    )
+    assert 'href="allure/index.html"' in page.read_text(encoding="utf-8")

@@ -1,0 +1,98 @@
+"""Every kind of fact and every claim has words."""
+
+from typing import get_args
+
+import pytest
+
+from harness.ledger import facts as f
+from harness.ledger.ledger import Observation
+from harness.report import claim_words
+from harness.report.fact_words import clock, describe, observation_row, octets
+
+NAMES = {"203.0.113.10": "node", "198.18.80.80": "echo"}
+
+TOLD: list[tuple[f.Fact, str]] = [
+    (
+        f.RequestSeen("tcp", "203.0.113.10", 4, "198.18.80.80", ""),
+        "tcp request from node (203.0.113.10), no token",
+    ),
+    (
+        f.FlowSeen("node", "203.0.113.10", "198.18.80.80", "tcp", 443, 1, 1204),
+        "node (203.0.113.10) → echo (198.18.80.80) tcp/443: 1 packet, 1.2 kB",
+    ),
+    (
+        f.FlowSeen("node", "192.0.2.9", "198.18.80.80", "icmp", 0, 1204, 9),
+        "192.0.2.9 → echo (198.18.80.80) icmp: 1,204 packets, 9 B, in by the wire of node",
+    ),
+    (f.FlowBookClosed(7, 8), "7 packets in rows, 8 in all"),
+    (f.NameAsked("203.0.113.10", "a.test", "AAAA"), "node (203.0.113.10) asked for a.test AAAA"),
+    (
+        f.PacketCaptured(1.0, "203.0.113.10", "192.0.2.1", "udp", 9, 53, 60, "hi"),
+        "node (203.0.113.10) → 192.0.2.1 udp/53, 60 B, begins 'hi'",
+    ),
+    (f.CaptureClosed("udp", 3, 0, "x.pcap"), "capture of “udp”: 3 packets, 0 dropped"),
+    (
+        f.TaskEventSeen("a", "worker", "Terminated", "gone", 3, 1.0),
+        "task worker Terminated, exit code 3: gone",
+    ),
+    (f.TaskLog("a", "worker", "stderr", "one\ntwo"), "task worker stderr: one two"),
+    (
+        f.AllocationSeen("abcdefgh-1", "j", "failed", "", (f.TaskEnd("worker", "dead", True, False, 0),)),
+        "allocation abcdefgh failed: worker failed, never started",
+    ),
+    (f.TailnetSeen(f.Moment.AFTER, ()), "the control server lists, after: no node"),
+    (
+        f.SecretScan("logs", 1200, (), "m", False),
+        "auth key in logs (1,200 searched): not found; the marker was not found either: the search was blind",
+    ),
+    (
+        f.SecretScan("variable", 1, ("TS_AUTHKEY",), "m", True, expected=True),
+        "auth key in variable (1 searched): found: TS_AUTHKEY (where it belongs)",
+    ),
+    (f.LieTold("192.0.2.66", 2), "the check service answered 192.0.2.66, 2 times"),
+    (f.ObserverFailed("capture", "died"), "capture failed: died"),
+    (f.EpisodeEnded(1.0, 3.5, "complete", ("late",)), "ended after 2.5 s: complete; late"),
+]
+
+
+def say(fact: f.Fact) -> str:
+    return observation_row(Observation(1, 2.0, "o", "s", "e", fact), NAMES).what
+
+
+@pytest.mark.parametrize(("fact", "said"), TOLD)
+def test_a_fact_in_words(fact: f.Fact, said: str) -> None:
+    assert say(fact) == said
+
+
+def test_no_kind_of_fact_is_without_words() -> None:
+    assert {type(fact) for fact, _ in TOLD} == set(get_args(f.Fact))
+    for kind in get_args(f.Fact):
+        assert describe.dispatch(kind) is not describe.dispatch(object)
+
+
+def test_a_long_log_is_cut() -> None:
+    assert len(say(f.TaskLog("a", "worker", "stdout", "x" * 5000))) == 240
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (3_400_000, "3.4 MB"), (10**13, "10000.0 GB")],
+)
+def test_sizes(number: int, said: str) -> None:
+    assert octets(number) == said
+
+
+def test_the_clock_has_milliseconds() -> None:
+    assert clock(1.25) == "00:00:01.250"
+
+
+@pytest.mark.parametrize(
+    ("claim", "title"),
+    [
+        ("egress.survives.exit-deleted", "Nothing leaves directly during the fault: exit deleted"),
+        ("other.some_thing", "Some thing"),
+        ("lonely", "Lonely"),
+    ],
+)
+def test_a_claim_that_the_catalogue_does_not_know_has_words(claim: str, title: str) -> None:
+    assert claim_words.title(claim) == title
