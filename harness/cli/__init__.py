@@ -1,0 +1,1 @@
+"""The `notailcar` command."""

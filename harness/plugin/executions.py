@@ -1,0 +1,76 @@
+"""Runs what a claim rests on, when it is first asked for, and never twice."""
+
+import time
+from dataclasses import dataclass
+
+from harness.claims import catalogue
+from harness.claims.catalogue import Claim
+from harness.claims.promises import exits, expectation_of
+from harness.claims.verdict import Outcome, Verdict
+from harness.errors import NoTailCarError
+from harness.job.example import Example
+from harness.job.rendering import Rendered, fill, root_of
+from harness.lab.topology import Topology
+from harness.ledger.episodes import ADDRESS_WRONG, EXIT_ABSENT
+from harness.probes import as_it_stands, guard
+from harness.probes.stage import Stage, site_values
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict, and the seconds that it took with all that was run for it."""
+
+    claim: Claim
+    example: Example
+    verdict: Verdict
+    seconds: float
+
+    def assert_proven(self) -> None:
+        """Fail the scenario unless the claim is proven; an unproven one is no pass. Raises AssertionError."""
+        __tracebackhide__ = True
+        if self.verdict.outcome is not Outcome.PROVEN:
+            raise AssertionError(f"{self.verdict.outcome}: {self.verdict.reason}")
+
+
+class Executions:
+    """Owns the runs of examples in one lab. A failure of the lab sticks: it is raised again, not rerun."""
+
+    def __init__(self, stage: Stage) -> None:
+        """Run in this lab, write to this ledger."""
+        self.stage = stage
+        self._rendered: dict[str, Rendered] = {}
+        self._tested: set[str] = set()
+        self._failed: dict[str, NoTailCarError] = {}
+
+    def judge(self, claim: Claim, example: Example) -> Judged:
+        """Run what the claim needs, then judge. Raises LabError or UsageError."""
+        began = time.monotonic()
+        if first := self._failed.get(example.name):
+            raise first
+        try:
+            rendered = self._run(claim, example)
+            expectation = expectation_of(example, rendered, self.stage.lab.topology)
+            verdict = catalogue.judge(claim, self.stage.ledger.history(example.name), expectation)
+        except NoTailCarError as error:
+            self._failed[example.name] = error
+            raise
+        return Judged(claim, example, verdict, time.monotonic() - began)
+
+    def _run(self, claim: Claim, example: Example) -> Rendered:
+        if example.name not in self._rendered:
+            self._rendered[example.name] = as_it_stands.run(self.stage, example)
+        rendered = self._rendered[example.name]
+        if claim.episodes & {EXIT_ABSENT, ADDRESS_WRONG} and example.name not in self._tested:
+            guard.run(self.stage, example, rendered)
+            self._tested.add(example.name)
+        return rendered
+
+
+def check_promises(examples: list[Example], topology: Topology) -> None:
+    """Refuse what examples ask and this lab does not have, before anything starts. Raises UsageError."""
+    values = site_values(topology, "")
+    for example in examples:
+        if example.smoke.egress:
+            exits(example, (*example.smoke.egress.via, *example.smoke.egress.fallback), topology)
+        fill(example.smoke.vars, values, example.smoke_file)
+        root_of(example)

@@ -1,0 +1,194 @@
+"""The hooks: options, which example meets which claim, the lab of this process, exit codes.
+
+Whoever has the plugin installed and asks for none of its fixtures or claims notices nothing of it.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.assembly import default_topology, ready_lab
+from harness.claims.catalogue import CLAIMS, Claim
+from harness.errors import EXIT_LAB, EXIT_USAGE, NoTailCarError, UsageError
+from harness.job import example as examples_of
+from harness.job.example import Example
+from harness.lab import topology_file
+from harness.plugin.executions import Executions, Judged, check_promises
+from harness.plugin.reporting import RECORDING, RUN_OF_CONTROLLER, open_recording, run_id
+from harness.plugin.workers import OFFERED, REFUSED, Controller, is_worker, tell_controller
+from harness.probes.stage import Stage
+from harness.run.interrupts import Interrupts
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+CLAIMS_BY_ID = {claim.id: claim for claim in CLAIMS}
+_EXAMPLES = pytest.StashKey[list[Example]]()
+_CONTROLLER = "notailcar-controller"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Two options, both with defaults that suit this repository."""
+    group = parser.getgroup("notailcar", "NoTailCar: scenarios over Nomad jobs")
+    group.addoption(
+        "--examples",
+        metavar="PATH",
+        default="examples",
+        help="the folder of jobs: each subfolder a *.nomad.hcl with its smoke.toml (default: examples)",
+    )
+    group.addoption(
+        "--topology",
+        metavar="FILE",
+        default=str(default_topology()),
+        help="the lab as data (default: the one that ships with NoTailCar)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known; nothing is looked at yet."""
+    config.addinivalue_line(
+        "markers", "claim(id): this scenario shows the verdict of one claim for each example"
+    )
+
+
+def _examples(config: pytest.Config) -> list[Example]:
+    """The examples asked for, read once and held against the topology."""
+    if _EXAMPLES not in config.stash:
+        found = examples_of.find(Path(config.getoption("--examples")).absolute())
+        check_promises(found, topology_file.load(Path(config.getoption("--topology"))))
+        config.stash[_EXAMPLES] = found
+        config.stash[OFFERED] = [example.name for example in found]
+    return config.stash[_EXAMPLES]
+
+
+def _claim_of(marker: pytest.Mark) -> Claim:
+    named = str(marker.args[0]) if marker.args else ""
+    if named not in CLAIMS_BY_ID:
+        raise UsageError(f"there is no claim {named!r}", remedy=f"the claims are {', '.join(CLAIMS_BY_ID)}")
+    return CLAIMS_BY_ID[named]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a claim's scenario one test for each example that the claim is made of."""
+    marker = metafunc.definition.get_closest_marker("claim")
+    if marker is None:
+        return
+    # `judged` asks for it by way of another fixture.
+    if "example" not in metafunc.fixturenames:
+        metafunc.fixturenames.append("example")
+    try:
+        claim = _claim_of(marker)
+        apt = [e for e in _examples(metafunc.config) if e.smoke.kind in claim.kinds]
+    except NoTailCarError as error:
+        # The person's input, not a scenario, is at fault: nothing is run, and the end of the output says why.
+        metafunc.config.stash[REFUSED] = error
+        apt = []
+    parameters = [pytest.param(e, id=e.name) for e in apt]
+    metafunc.parametrize("example", parameters, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run nothing when the input was refused."""
+    if REFUSED in config.stash:
+        items.clear()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Open the reports when there is a claim to be judged, in the process that speaks to the person."""
+    config = session.config
+    claimed = any(item.get_closest_marker("claim") for item in session.items)
+    if claimed and not config.option.collectonly:
+        open_recording(config, began=time.time())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: "WorkerController") -> None:
+    """xdist: a worker takes part in its controller's run, and the controller reports what it finds."""
+    node.workerinput[RUN_OF_CONTROLLER] = run_id(node.config)
+    if not node.config.pluginmanager.has_plugin(_CONTROLLER):
+        node.config.pluginmanager.register(Controller(node.config), _CONTROLLER)
+
+
+@pytest.fixture(scope="session")
+def claim_executions(request: pytest.FixtureRequest) -> Iterator[Executions]:
+    """The lab of this process, and what is run in it: booted for the first claim, removed after the last."""
+    recording = request.config.stash[RECORDING]
+    with (
+        Interrupts() as interrupts,
+        recording.progress,
+        recording.run() as run,
+        recording.ledger() as ledger,
+        ready_lab(Path(request.config.getoption("--topology")), run, recording.progress) as ready,
+    ):
+        recording.ready(ready)
+        try:
+            yield Executions(Stage(ready.lab, run, ledger, recording.progress))
+        finally:
+            interrupts.hold()
+
+
+@pytest.fixture(scope="session")
+def example() -> Example:
+    """The example of this test; `pytest_generate_tests` gives it."""
+    raise pytest.UsageError("the fixture `example` is for scenarios with a `claim` marker")
+
+
+@pytest.fixture
+def claim(request: pytest.FixtureRequest) -> Claim:
+    """The claim of this test."""
+    marker = request.node.get_closest_marker("claim")
+    return CLAIMS_BY_ID[marker.args[0]]
+
+
+@pytest.fixture
+def judged(
+    request: pytest.FixtureRequest, claim_executions: Executions, claim: Claim, example: Example
+) -> Judged:
+    """The verdict of this test's claim on its example, with all that it rests on run and reported."""
+    found = claim_executions.judge(claim, example)
+    request.config.stash[RECORDING].add(request.node, found, claim_executions.stage.ledger)
+    return found
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Translate pytest's exit codes to the contract's, when claims were asked for."""
+    config = session.config
+    if is_worker(config):
+        tell_controller(config, config.stash.get(REFUSED, None), config.stash.get(OFFERED, []))
+        return
+    recording = config.stash.get(RECORDING, None)
+    if refused := config.stash.get(REFUSED, None):
+        session.exitstatus = refused.exit_code
+        return
+    if recording is None:
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and config.stash.get(OFFERED, None):
+            session.exitstatus = EXIT_USAGE
+        return
+    if (
+        exitstatus == pytest.ExitCode.TESTS_FAILED
+        and recording.worst_error is not None
+        and not recording.refuted
+    ):
+        session.exitstatus = recording.worst_error
+    elif exitstatus == pytest.ExitCode.INTERNAL_ERROR:
+        session.exitstatus = EXIT_LAB
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Say why nothing was run, when that is so."""
+    if refused := config.stash.get(REFUSED, None):
+        terminalreporter.write_sep("=", "nothing was run", red=True)
+        terminalreporter.write_line(str(refused))
+    elif exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and (offered := config.stash.get(OFFERED, None)):
+        terminalreporter.write_sep("=", "nothing was run", red=True)
+        terminalreporter.write_line(
+            "No scenario was selected, so nothing is proven.\n"
+            f"  -> -k takes parts of names: examples ({', '.join(offered)}) and claims "
+            "(egress_address, ...); `pytest scenarios --collect-only` lists them all"
+        )
