@@ -1,0 +1,1 @@
+"""The benchmark: what the harness costs, beside the same work done by hand in the same minutes."""
