@@ -178,6 +178,10 @@ class Recording:
         elif report.failed and _ERROR in said:
             self.worst_error = max(self.worst_error or 0, int(str(said[_ERROR])))
 
+    def pytest_runtest_logstart(self) -> None:
+        """Let pytest's own lines out, which wait where the output is no terminal: first come, first shown."""
+        sys.stdout.flush()
+
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """No letter for what has a line of its own."""
         if any(name == _ENTRY for name, _ in report.user_properties):
@@ -213,6 +217,7 @@ class Recording:
     def pytest_terminal_summary(self) -> None:
         """The verdicts in short, and what to open."""
         if not self._worker:
+            sys.stdout.flush()
             self._console.print()
             self._console.print(self._summary)
 
