@@ -64,7 +64,8 @@ class Command:
 
     def _environment(self) -> dict[str, str]:
         ours = ("PYTEST_", "COLUMNS", "NOTAILCAR_REPORTS")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        # With CI set, pytest repeats in its summary what it has said before.
+        kept = {n: v for n, v in os.environ.items() if not n.startswith(ours) and n != "CI"}
         return {
             **kept,
             "NOTAILCAR_REPORTS": str(self.reports),

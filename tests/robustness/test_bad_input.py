@@ -212,7 +212,11 @@ def test_no_engine_and_no_root(nobodys_home: Path, argv: tuple[str, ...]) -> Non
     home = nobodys_home
     become = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
     environment = {
-        **{n: v for n, v in os.environ.items() if not n.startswith(("PYTEST_", "NOTAILCAR_", "DOCKER_"))},
+        **{
+            n: v
+            for n, v in os.environ.items()
+            if not n.startswith(("PYTEST_", "NOTAILCAR_", "DOCKER_")) and n != "CI"
+        },
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / ".cache"),
         "NOTAILCAR_REPORTS": str(home / "reports"),

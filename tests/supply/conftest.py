@@ -72,7 +72,8 @@ def start(cache: Path) -> Iterator[Callable[..., Command]]:
     def command(*images: str, settings: Mapping[str, str] | None = None, cwd: Path = REPOSITORY) -> Command:
         path = os.pathsep.join([str(cwd), os.environ.get("PYTHONPATH", "")])
         child = subprocess.Popen(
-            [sys.executable, "-m", "harness.supply", *images],
+            # A shell starts what it puts in the background with SIGINT ignored, and children inherit that.
+            ["env", "--default-signal=INT", sys.executable, "-m", "harness.supply", *images],
             cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
