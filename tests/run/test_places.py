@@ -14,8 +14,8 @@ def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert places.cache() == Path("/home/someone/.cache/notailcar")
+    monkeypatch.setenv("HOME", "/srv/someone")
+    assert places.cache() == Path("/srv/someone/.cache/notailcar")
     monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/someone")
     assert places.cache() == Path("/var/cache/someone/notailcar")
     monkeypatch.setenv("NOTAILCAR_CACHE", "/srv/kept")
