@@ -21,6 +21,7 @@ from tests.robustness.commands import MARK, Command
 
 _PROC = Path("/proc")
 _EVENT_SECONDS = 60
+_ENGINE_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,16 @@ def await_event(engine: Engine, command: Command, action: str) -> None:
 
 
 def _listed(engine: Engine, run: str) -> tuple[set[str], set[str]]:
+    """What the engine lists; an own engine that only just starts, or just ends, is waited for."""
+    return wait_until(
+        lambda: _listed_now(engine, run),
+        seconds=_ENGINE_SECONDS,
+        what="the engine answers, or is gone",
+        transient=(DockerException, RequestException),
+    )
+
+
+def _listed_now(engine: Engine, run: str) -> tuple[set[str], set[str]]:
     if engine.own and not any(True for _ in with_argument(f"--host={engine.base_url}")):
         return set(), set()
     client: DockerClient = engine.client()
