@@ -51,7 +51,9 @@ def pause_after(attempt: int, answer: Response | None) -> float:
     Chance, so that many workers that failed together do not come back together.
     """
     asked = _retry_after(answer.header("retry-after")) if answer else None
-    return asked if asked is not None else random.uniform(0.5, 1) * FIRST_PAUSE * 2**attempt  # noqa: S311
+    if asked is not None:
+        return asked
+    return random.uniform(0.5, 1) * FIRST_PAUSE * 2.0**attempt  # noqa: S311 - no secret
 
 
 def _retry_after(value: str) -> float | None:

@@ -71,7 +71,7 @@ def tagged(history: History, expectation: Expectation) -> Verdict:
     )
 
 
-def removed_after_stop(history: History, expectation: Expectation) -> Verdict:  # noqa: ARG001
+def removed_after_stop(history: History, expectation: Expectation) -> Verdict:  # noqa: ARG001 - one form for all
     """Judge whether the nodes that joined are gone from the control server's list after the job's stop.
 
     A node is known by its id, so one that registers anew after the stop counts as left behind as well.

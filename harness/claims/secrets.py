@@ -23,7 +23,7 @@ EXPECTED_PLACE = "nomad variable"
 """Where the key must be found: the scan of this place is the search's positive control."""
 
 
-def not_exposed(history: History, expectation: Expectation) -> Verdict:  # noqa: ARG001
+def not_exposed(history: History, expectation: Expectation) -> Verdict:  # noqa: ARG001 - one form for all
     """Judge whether the auth key was found anywhere but in the Nomad variable it comes from.
 
     Args:

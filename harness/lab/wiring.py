@@ -61,12 +61,6 @@ def router_batch(topology: Topology) -> str:
     )
 
 
-def resolver_file(topology: Topology) -> str:
-    """/etc/resolv.conf of every host."""
-    internet = topology.internet
-    return f"nameserver {internet.v4}\nnameserver {internet.v6}\noptions timeout:2 attempts:2\n"
-
-
 def zone(topology: Topology) -> str:
     """The lab's DNS as dnsmasq options: every name that exists; all others do not."""
     lines = []

@@ -15,7 +15,7 @@ from allure_commons.model2 import TestStepResult
 
 from harness.claims.verdict import Verdict
 from harness.ledger.facts import EpisodeEnded, TaskEventSeen
-from harness.ledger.ledger import History, Observation, to_json
+from harness.ledger.ledger import History, to_json
 from harness.report import claim_words, templates
 from harness.report.fact_words import Names, Row, clock, observation_row
 from harness.report.files import write_whole
@@ -139,12 +139,6 @@ def attach_packets(file: Path, name: str = "packets") -> None:
 def attach_picture(svg: str) -> None:
     """Attach the topology's picture to the whole report; to be called once, from the end of the session."""
     allure.global_attach(svg, "topology with the flows of the run", allure.attachment_type.SVG)
-
-
-def attach_observations(observations: Iterable[Observation], name: str, names: Names | None = None) -> None:
-    """Attach observations to the running test as a table."""
-    rows = tuple(observation_row(o, names or {}) for o in observations)
-    allure.attach(_as_csv(rows, ()), name, allure.attachment_type.CSV)
 
 
 def write_environment(
