@@ -27,3 +27,9 @@ def test_egress_dns(judged: Judged) -> None:
 def test_egress_guard_holds(judged: Judged) -> None:
     """No worker starts while its exit is absent or the observed address is wrong."""
     judged.assert_proven()
+
+
+@pytest.mark.claim("egress.fallback")
+def test_egress_fallback(judged: Judged) -> None:
+    """With the first exit gone, a fallback carries all traffic."""
+    judged.assert_proven()

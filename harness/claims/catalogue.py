@@ -3,14 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.claims import egress, guard, identity, lookups, packets, secrets
+from harness.claims import egress, fallback, guard, identity, lookups, packets, secrets, serve
 from harness.claims.trust import absent, require_trust
 from harness.claims.verdict import Expectation, Outcome, Verdict
-from harness.ledger.episodes import ADDRESS_WRONG, AS_IT_STANDS, CONTROL, EXIT_ABSENT
+from harness.job.example import Smoke
+from harness.ledger.episodes import ADDRESS_WRONG, AS_IT_STANDS, CONTROL, EXIT_ABSENT, EXIT_WITHDRAWN
 from harness.ledger.ledger import History
 
 EGRESS = frozenset({"egress"})
-EVERY_KIND = frozenset({"egress", "serve"})
+SERVE = frozenset({"serve"})
+EVERY_KIND = EGRESS | SERVE
+
+
+def _always(_: Smoke) -> str:
+    return ""
+
+
+def _no_fallback(smoke: Smoke) -> str:
+    return "" if smoke.egress and smoke.egress.fallback else "not offered: smoke.toml names no fallback"
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,14 @@ class Claim:
     """The bare judgement; `catalogue.judge` first asks whether the observers can be believed."""
     books: frozenset[str] = frozenset()
     """The episodes whose flow book it reads."""
+    absent: Callable[[Smoke], str] = _always
+    """Why it is not made of an example of its kinds, by what that one promises; empty where it is made."""
+
+    def absence(self, smoke: Smoke) -> str:
+        """Why it is not made of an example; empty where it is made."""
+        if smoke.kind not in self.kinds:
+            return f"the example is of kind {smoke.kind}"
+        return self.absent(smoke)
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -66,6 +84,40 @@ CLAIMS: tuple[Claim, ...] = (
         episodes=frozenset({AS_IT_STANDS, EXIT_ABSENT, ADDRESS_WRONG}),
         story="When the exit is not there",
         judge=guard.guard_holds,
+    ),
+    Claim(
+        id="egress.fallback",
+        title="With the first exit gone, a fallback carries all traffic",
+        kinds=EGRESS,
+        episodes=frozenset({AS_IT_STANDS, EXIT_WITHDRAWN, CONTROL}),
+        story="When the exit is not there",
+        judge=fallback.fallback,
+        books=frozenset({EXIT_WITHDRAWN}),
+        absent=_no_fallback,
+    ),
+    Claim(
+        id="serve.reachable",
+        title="Who may is answered as promised, by full and short name",
+        kinds=SERVE,
+        episodes=frozenset({AS_IT_STANDS}),
+        story="Who is let in",
+        judge=serve.reachable,
+    ),
+    Claim(
+        id="serve.denied_to_strangers",
+        title="A member of the tailnet that may not gets no connection",
+        kinds=SERVE,
+        episodes=frozenset({AS_IT_STANDS}),
+        story="Who is let in",
+        judge=serve.denied_to_strangers,
+    ),
+    Claim(
+        id="serve.private",
+        title="Nobody outside of the tailnet gets a connection",
+        kinds=SERVE,
+        episodes=frozenset({AS_IT_STANDS}),
+        story="Who is let in",
+        judge=serve.private,
     ),
     Claim(
         id="identity.tagged",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from harness.claims.verdict import Expectation, HostAddresses
+from harness.claims.verdict import Expectation, HostAddresses, Served
 from harness.errors import UsageError
 from harness.job.example import Example
 from harness.job.rendering import Rendered
@@ -22,6 +22,7 @@ def expectation_of(example: Example, rendered: Rendered, topology: Topology) -> 
         tags=frozenset(example.smoke.tags),
         via=exits(example, egress.via, topology) if egress else (),
         fallback=exits(example, egress.fallback, topology) if egress else (),
+        serve=tuple(Served(p.url or f"tcp://{p.tcp}", p.status, p.contains) for p in example.smoke.serve),
         node=_addresses(topology.only(Role.NODE)),
         control=_addresses(control),
         resolver=router,
@@ -30,6 +31,8 @@ def expectation_of(example: Example, rendered: Rendered, topology: Topology) -> 
         sidecars=rendered.sidecars,
         guards=rendered.guards,
         workers=rendered.workers,
+        periodic=rendered.periodic,
+        outside=frozenset(h.name for h in topology.with_role(Role.BYSTANDER)),
     )
 
 

@@ -35,6 +35,27 @@ class HostAddresses:
 
 
 @dataclass(frozen=True)
+class Served:
+    """One thing that an example promises to serve, and how it answers."""
+
+    pattern: str
+    """As smoke.toml has it: `http://{host}/`, or `tcp://{host}:5432`."""
+    status: int
+    """Of the HTTP answer; without meaning for bare TCP."""
+    contains: str
+
+    @property
+    def by_short_name(self) -> bool:
+        """Whether it can be had by the short name: no certificate is made out to that."""
+        return not self.pattern.startswith("https:")
+
+    @property
+    def bare(self) -> bool:
+        """Whether it is bare TCP."""
+        return self.pattern.startswith("tcp:")
+
+
+@dataclass(frozen=True)
 class Expectation:
     """What an example promises (its smoke.toml) and where things are (the topology): a claim's other half."""
 
@@ -43,6 +64,8 @@ class Expectation:
     via: tuple[HostAddresses, ...]
     """The hosts its traffic may leave by, in any order."""
     fallback: tuple[HostAddresses, ...] = ()
+    serve: tuple[Served, ...] = ()
+    """What it serves, in the order of smoke.toml."""
     node: HostAddresses = field(default_factory=lambda: HostAddresses("node", frozenset()))
     """The Nomad client: its public and LAN addresses."""
     control: HostAddresses = field(default_factory=lambda: HostAddresses("control", frozenset()))
@@ -57,6 +80,10 @@ class Expectation:
     """Prestart tasks that end: what must succeed before a worker starts."""
     workers: frozenset[str] = frozenset({"worker"})
     """Main tasks."""
+    periodic: bool = False
+    """Whether it is launched by a schedule."""
+    outside: frozenset[str] = frozenset()
+    """The hosts that are in no tailnet: on the internet, and on the node's LAN."""
 
     def host_of(self, address: str) -> str:
         """The host that an address belongs to, or the address itself where no host has it."""

@@ -6,9 +6,9 @@ LISTED = 8
 """A reason names at most so many things; the evidence has them all."""
 
 
-def count(number: int, noun: str) -> str:
-    """Give a figure with its noun: `1 request`, `2 requests`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def count(number: int, noun: str, several: str = "") -> str:
+    """Give a figure with its noun: `1 request`, `2 requests`; `several` for a plural of its own."""
+    return f"{number} {noun}" if number == 1 else f"{number} {several or noun + 's'}"
 
 
 def listing(items: Iterable[str], separator: str = ", ") -> str:

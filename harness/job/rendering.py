@@ -37,6 +37,22 @@ class Rendered:
         """The job's id."""
         return str(self.job["ID"])
 
+    @property
+    def stays(self) -> bool:
+        """Whether it runs until it is told to stop: a service."""
+        # What is not said is left to the server, which fills in its defaults (nomad, api.Job.Canonicalize).
+        return str(self.job.get("Type") or "service") == "service"
+
+    @property
+    def periodic(self) -> bool:
+        """Whether it only launches other jobs, by a schedule."""
+        return bool(self.job.get("Periodic"))
+
+    @property
+    def count(self) -> int:
+        """How many allocations one run of it has."""
+        return sum(int(1 if group["Count"] is None else group["Count"]) for group in self.job["TaskGroups"])
+
 
 def root_of(example: Example) -> Path:
     """The folder from which a user runs this job: that which holds every file that the job names."""

@@ -20,6 +20,7 @@ class Submission:
     Attributes:
         namespace: the Nomad namespace that holds the job and its Variable.
         job: the job's id.
+        forced: the id of the job that a periodic one launched when it was registered; empty for others.
     """
 
     def __init__(self, nomad: NomadClient, rendered: Rendered, purpose: str) -> None:
@@ -34,20 +35,26 @@ class Submission:
         self._rendered = rendered
         self.namespace = f"{purpose}-{secrets.token_hex(3)}"
         self.job = rendered.id
+        self.forced = ""
         self._registered = False
 
     def register(self, auth_key: str) -> Self:
-        """Write the auth key into the job's Variable, then register the job."""
+        """Write the auth key into the job's Variable, then register the job; a periodic one is launched once.
+
+        A periodic job by itself waits for its schedule, which may be days away.
+        """
         self._nomad.create_namespace(self.namespace, "one episode of NoTailCar's harness")
         self._nomad.put_variable(SECRETS_PATH, {"TS_AUTHKEY": auth_key}, self.namespace)
         self._registered = True
         self._nomad.register(self._rendered.job, self.namespace)
+        if self._rendered.periodic:
+            self.forced = self._nomad.force(self.job, self.namespace)
         return self
 
     def snapshots(self, seconds: float) -> Iterator[list[Allocation]]:
         """Its allocations now and at each change. Raises LabError when the time is over."""
         last: list[Allocation] = []
-        for last in self._nomad.follow(self.job, self.namespace, seconds):
+        for last in self._nomad.follow(self.namespace, seconds):
             if not self._registered:
                 raise LabError(f"job {self.job}: it was purged while it was followed")
             yield last
@@ -58,25 +65,45 @@ class Submission:
 
     def wait(self, until: Callable[[Allocation], bool], seconds: float) -> Allocation:
         """The first allocation of which `until` holds, as soon as it does. Raises LabError."""
+        return self.wait_for_all(lambda all_of_it: [a for a in all_of_it if until(a)][:1], seconds)[0]
+
+    def wait_for_all(
+        self, until: Callable[[list[Allocation]], list[Allocation]], seconds: float
+    ) -> list[Allocation]:
+        """What `until` picks from the allocations, as soon as it picks any. Raises LabError."""
         for allocations in self.snapshots(seconds):
-            for allocation in allocations:
-                if until(allocation):
-                    return allocation
+            if picked := until(allocations):
+                return picked
         raise AssertionError("snapshots ends by raising")
 
+    def reaches(self, until: Callable[[list[Allocation]], object], seconds: float) -> bool:
+        """Whether its allocations come to what `until` holds of, within some seconds. Raises LabError."""
+        return any(until(found) for found in self._nomad.follow(self.namespace, seconds))
+
+    def allocations(self) -> list[Allocation]:
+        """Its allocations as they stand, in the order in which they were placed."""
+        return self._nomad.allocations(self.namespace)
+
     def stop(self) -> None:
-        """Stop the job and wait until none of its allocations runs. Raises LabError."""
-        self._nomad.stop(self.job, self.namespace, purge=False)
+        """Stop the job, what it launched as well, and wait until no allocation runs. Raises LabError."""
+        self._stop_all(purge=False)
         for allocations in self.snapshots(_END_SECONDS):
             if all(a.over for a in allocations):
                 return
 
     def close(self) -> None:
-        """Purge the job; one that was stopped before goes at once."""
+        """Purge the job, and what it launched; one that was stopped before goes at once."""
         if self._registered:
             # First, so that who follows it in another thread sees why at the change that this makes.
             self._registered = False
-            self._nomad.stop(self.job, self.namespace, purge=True)
+            self._stop_all(purge=True)
+
+    def _stop_all(self, *, purge: bool) -> None:
+        # The launching job first: it would launch more.
+        self._nomad.stop(self.job, self.namespace, purge=purge)
+        for job in self._nomad.jobs(self.namespace) if self._rendered.periodic else ():
+            if job != self.job:
+                self._nomad.stop(job, self.namespace, purge=purge)
 
     def __enter__(self) -> Self:
         return self

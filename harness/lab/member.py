@@ -51,6 +51,9 @@ class Member:
                 f"{self.host.name} does not join the tailnet", log=f"{result.stderr}\n{self.host.log()}"
             )
 
+        if self.membership.serves:
+            self.tailscale("serve", "--bg", "--http=80", f"text:{self.membership.serves}").expect()
+
     def status(self) -> dict[str, Any]:
         """`tailscale status --json`, as data."""
         data: dict[str, Any] = json.loads(self.tailscale("status", "--json").expect().stdout)

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
+CLIENT = "client"
+"""The member of the tailnet that may use what jobs serve."""
+STRANGER = "stranger"
+"""The member that may not."""
 _LAST_PORT = 65535
 
 
@@ -26,6 +30,8 @@ class Membership:
     tags: tuple[str, ...] = ()
     user: str | None = None
     exit_node: bool = False
+    serves: str = ""
+    """A text that it serves to the tailnet by HTTP: a noticeboard; empty for most."""
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,24 @@ class AllocationSeen:
 
 
 @dataclass(frozen=True)
+class PortsHeld:
+    """The ports that Nomad gave an allocation, on the node's own network."""
+
+    allocation: str
+    ports: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LaunchSeen:
+    """A periodic job launched a job of its own."""
+
+    job: str
+    """The id of what was launched."""
+    forced: bool
+    """True: the harness asked for it. False: its schedule did."""
+
+
+@dataclass(frozen=True)
 class TailnetNode:
     """One node as the control server lists it."""
 
@@ -155,6 +173,52 @@ class TailnetSeen:
 
     moment: Moment
     nodes: tuple[TailnetNode, ...]
+
+
+@dataclass(frozen=True)
+class ExitWithdrawn:
+    """An exit node's routes were taken back on the control server: it is in the tailnet, and no exit."""
+
+    host: str
+    withdrawn: tuple[str, ...]
+    """The routes that it had."""
+    left: tuple[str, ...]
+    """Those that the control server still lists as approved."""
+
+
+class Way(StrEnum):
+    """By which network somebody tried to reach something."""
+
+    TAILNET = "tailnet"
+    DIRECT = "direct"
+    LOOPBACK = "loopback"
+
+
+@dataclass(frozen=True)
+class AttemptSeen:
+    """Somebody tried to reach something: what came back, by the asker's word."""
+
+    by: str
+    """The host that asked."""
+    way: Way
+    target: str
+    """What was asked: a URL, or `tcp host:port`."""
+    named: str
+    """What the target's host was named by: full name, short name, tailnet address, or the address itself."""
+    port: int
+    promise: int
+    """The number of the [[serve]] in smoke.toml that the target is, from 1; 0 for what is no promise."""
+    connected: bool
+    """Whether anything took the connection."""
+    status: int = 0
+    """Of an HTTP answer; 0 where there was none."""
+    headers: tuple[str, ...] = ()
+    body: str = ""
+    """The answer's first characters."""
+    error: str = ""
+    tries: int = 1
+    control: bool = False
+    """Whether it is a control: something that this asker must reach, by the same command."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +273,11 @@ Fact = (
     | TaskEventSeen
     | TaskLog
     | AllocationSeen
+    | PortsHeld
+    | LaunchSeen
     | TailnetSeen
+    | ExitWithdrawn
+    | AttemptSeen
     | SecretScan
     | LieTold
     | ObserverFailed

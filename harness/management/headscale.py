@@ -93,3 +93,13 @@ class HeadscaleClient:
     def nodes(self) -> tuple[TailnetNode, ...]:
         """Every node that the tailnet knows."""
         return tuple(_node(n) for n in self._ask("GET", "node")["nodes"])
+
+    def routes(self, node: str) -> tuple[str, ...]:
+        """The routes of a node that are approved."""
+        found = self._ask("GET", f"node/{node}")["node"]
+        return tuple(sorted(found.get("approvedRoutes") or ()))
+
+    def approve(self, node: str, routes: Sequence[str]) -> tuple[str, ...]:
+        """Approve these routes of a node and no others; those that are approved then."""
+        answer = self._ask("POST", f"node/{node}/approve_routes", {"routes": list(routes)})["node"]
+        return tuple(sorted(answer.get("approvedRoutes") or ()))

@@ -55,6 +55,10 @@ class Allocation:
     description: str
     desired: str
     tasks: tuple[TaskState, ...]
+    evaluation: str = ""
+    """What placed it."""
+    healthy: bool | None = None
+    """What Nomad's deployment says of it, by its checks; None before it says anything, and for batch jobs."""
 
     @property
     def over(self) -> bool:
@@ -105,6 +109,8 @@ def _allocation(data: Mapping[str, Any]) -> Allocation:
         description=data.get("ClientDescription") or "",
         desired=data["DesiredStatus"],
         tasks=tuple(_task(n, t) for n, t in sorted((data.get("TaskStates") or {}).items())),
+        evaluation=data.get("EvalID") or "",
+        healthy=(data.get("DeploymentStatus") or {}).get("Healthy"),
     )
 
 
@@ -206,17 +212,30 @@ class NomadClient:
         """Stop a job, and forget it when `purge` is true."""
         self._ask("DELETE", f"/v1/job/{job}", params={"namespace": namespace, "purge": str(purge).lower()})
 
-    def allocations(self, job: str, namespace: str) -> list[Allocation]:
-        """All allocations of a job as they stand."""
-        return [
-            _allocation(a) for a in self._get(f"/v1/job/{job}/allocations", namespace=namespace, all="true")
-        ]
+    def jobs(self, namespace: str) -> list[str]:
+        """The ids of all jobs of a namespace: those that periodic jobs launched as well."""
+        return [str(job["ID"]) for job in self._get("/v1/jobs", namespace=namespace)]
 
-    def follow(self, job: str, namespace: str, seconds: float) -> Iterator[list[Allocation]]:
-        """All allocations of a job now and at each change, until the time is over."""
-        path = f"/v1/job/{job}/allocations"
-        for answer in self._changes(path, seconds, namespace=namespace, all="true"):
+    def force(self, job: str, namespace: str) -> str:
+        """Launch a periodic job now, whatever its schedule says; the id of the job that this makes."""
+        answer = self._ask("PUT", f"/v1/job/{job}/periodic/force", params={"namespace": namespace}).json()
+        evaluation = self._get(f"/v1/evaluation/{answer['EvalID']}", namespace=namespace)
+        return str(evaluation["JobID"])
+
+    def allocations(self, namespace: str) -> list[Allocation]:
+        """All allocations of a namespace as they stand."""
+        return [_allocation(a) for a in self._get("/v1/allocations", namespace=namespace)]
+
+    def follow(self, namespace: str, seconds: float) -> Iterator[list[Allocation]]:
+        """All allocations of a namespace now and at each change, until the time is over."""
+        for answer in self._changes("/v1/allocations", seconds, namespace=namespace):
             yield [_allocation(a) for a in answer]
+
+    def ports(self, allocation: str) -> tuple[int, ...]:
+        """The ports that an allocation was given on its node's network."""
+        resources = self._get(f"/v1/allocation/{allocation}")["AllocatedResources"] or {}
+        ports = (resources.get("Shared") or {}).get("Ports") or ()
+        return tuple(int(port["Value"]) for port in ports)
 
     def placement_failures(self, job: str, namespace: str) -> list[str]:
         """Why an evaluation of a job placed nothing, in Nomad's terms; empty when it did."""

@@ -1,6 +1,7 @@
 """Runs what a claim rests on, when it is first asked for, and never twice."""
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.claims import catalogue
@@ -11,9 +12,17 @@ from harness.errors import NoTailCarError
 from harness.job.example import Example
 from harness.job.rendering import Rendered, fill, root_of
 from harness.lab.topology import Topology
-from harness.ledger.episodes import ADDRESS_WRONG, EXIT_ABSENT
-from harness.probes import as_it_stands, guard
+from harness.ledger.episodes import ADDRESS_WRONG, EXIT_ABSENT, EXIT_WITHDRAWN
+from harness.probes import as_it_stands, fallback, guard
 from harness.probes.stage import Stage, site_values
+
+_Run = Callable[[Stage, Example, Rendered], None]
+_FURTHER: Mapping[str, _Run] = {
+    EXIT_ABSENT: guard.run,
+    ADDRESS_WRONG: guard.run,
+    EXIT_WITHDRAWN: fallback.run,
+}
+"""What runs the episodes beyond as-it-stands; one run may give several."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Executions:
         """Run in this lab, write to this ledger."""
         self.stage = stage
         self._rendered: dict[str, Rendered] = {}
-        self._tested: set[str] = set()
+        self._tested: set[tuple[str, _Run]] = set()
         self._failed: dict[str, NoTailCarError] = {}
 
     def judge(self, claim: Claim, example: Example) -> Judged:
@@ -60,9 +69,10 @@ class Executions:
         if example.name not in self._rendered:
             self._rendered[example.name] = as_it_stands.run(self.stage, example)
         rendered = self._rendered[example.name]
-        if claim.episodes & {EXIT_ABSENT, ADDRESS_WRONG} and example.name not in self._tested:
-            guard.run(self.stage, example, rendered)
-            self._tested.add(example.name)
+        for episode, run in _FURTHER.items():
+            if episode in claim.episodes and (example.name, run) not in self._tested:
+                run(self.stage, example, rendered)
+                self._tested.add((example.name, run))
         return rendered
 
 

@@ -1,6 +1,7 @@
 """The episode that matters most: the job as a user runs it, alone on its node, with every observer open."""
 
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from harness.errors import LabError
@@ -10,15 +11,21 @@ from harness.job.submission import Submission
 from harness.lab.router import Capture
 from harness.lab.topology import Role
 from harness.ledger.episodes import AS_IT_STANDS, CONTROL
-from harness.ledger.facts import EpisodeEnded, Fact, Moment, TailnetNode, TailnetSeen
+from harness.ledger.facts import (
+    EpisodeEnded,
+    Fact,
+    LaunchSeen,
+    Moment,
+    PortsHeld,
+    TailnetNode,
+    TailnetSeen,
+)
 from harness.management.nomad import Allocation
 from harness.management.waiting import wait_until
-from harness.probes import control_traffic, packets, recording, secret_scan, turning_point, watch
+from harness.probes import control_traffic, following, packets, recording, secret_scan, serve, watch
 from harness.probes.secret_scan import Secret
 from harness.probes.stage import Stage
 
-_START_SECONDS = 60
-_WORK_SECONDS = 120
 _LEAVE_SECONDS = 15
 
 
@@ -76,30 +83,48 @@ class _Episode:
             shown.update("the job runs")
             with Submission(self.lab.node.nomad, rendered, AS_IT_STANDS) as submission:
                 submission.register(secret.value)
-                allocation = self._follow(submission, rendered, secret)
+                allocations = self._follow(submission, rendered, secret)
+                if self.example.smoke.serve:
+                    shown.update("asked for what it serves, from everywhere")
+                    self._serve(allocations, {n.id for n in before.result()})
                 shown.update("observers are read")
                 self._read_observers(begin, capture, job_began)
-                self._read_job(allocation, secret)
-                shown.update("the node leaves the tailnet")
+                shown.update("stops, and leaves the tailnet")
                 submission.stop()
+                self._read_job(submission, secret)
                 self._leave({n.id for n in before.result()})
-            self.write(
-                EpisodeEnded(job_began, time.time(), f"the allocation is {allocation.status}"), "harness"
-            )
+            ended = Counter(a.status for a in allocations)
+            outcome = ", ".join(f"{number} {status}" for status, number in sorted(ended.items()))
+            self.write(EpisodeEnded(job_began, time.time(), f"allocations: {outcome}"), "harness")
         return rendered
 
-    def _follow(self, submission: Submission, rendered: Rendered, secret: Secret) -> Allocation:
-        """Follow the job to its end, and look at what can be seen only while it runs."""
-        node = self.lab.node.host
-        allocation = turning_point.wait(node, submission, rendered, self.pool, seconds=_START_SECONDS)
-        running = self.pool.submit(self.nodes, Moment.RUNNING)
-        scans = secret_scan.while_running(
-            self.lab, submission, allocation, secret, workers=rendered.workers, pool=self.pool
+    def _follow(self, submission: Submission, rendered: Rendered, secret: Secret) -> list[Allocation]:
+        """Follow the job, and look at what can be seen only while it runs."""
+        looked: list[str] = []
+
+        def look(allocation: Allocation) -> None:
+            running = self.pool.submit(self.nodes, Moment.RUNNING)
+            if not looked:
+                for scan in secret_scan.while_running(
+                    self.lab, submission, allocation, secret, workers=rendered.workers, pool=self.pool
+                ):
+                    self.write(scan, "scan")
+            looked.append(allocation.id)
+            running.result()
+
+        serves = bool(self.example.smoke.serve)
+        return following.follow(self.stage, submission, rendered, self.pool, look, serves=serves)
+
+    def _serve(self, allocations: list[Allocation], before: set[str]) -> None:
+        """Ask for what the job serves, from everywhere; the node's name is known once it has joined."""
+        joined = [n for n in self.nodes(Moment.RUNNING) if n.id not in before]
+        ports = PortsHeld(
+            ",".join(a.id for a in allocations),
+            tuple(port for a in allocations for port in self.lab.node.nomad.ports(a.id)),
         )
-        for scan in scans:
-            self.write(scan, "scan")
-        running.result()
-        return submission.wait(lambda a: a.id == allocation.id and a.over, _WORK_SECONDS)
+        self.write(ports, "nomad")
+        for attempt in serve.ask_everyone(self.lab, self.example.smoke.serve, joined, ports.ports, self.pool):
+            self.write(attempt, attempt.by)
 
     def _read_observers(self, begin: watch.Mark, capture: Capture, job_began: float) -> None:
         seen, _ = watch.since(self.lab, begin, self.pool)
@@ -112,14 +137,25 @@ class _Episode:
         self.write(closed, "capture")
         self.write(closed, "capture", CONTROL)
 
-    def _read_job(self, allocation: Allocation, secret: Secret) -> None:
-        for log in recording.task_logs(self.lab.node.nomad, allocation, secret.needles):
-            self.write(log, "nomad")
-        recording.write_allocation(
-            self.stage.ledger, allocation, subject=self.example.name, episode=AS_IT_STANDS
-        )
-        for scan in secret_scan.afterwards(self.lab, allocation, secret, self.pool):
+    def _read_job(self, submission: Submission, secret: Secret) -> None:
+        allocations = submission.allocations()
+        launched = dict.fromkeys(a.job for a in allocations if submission.forced)
+        for job in launched:
+            self.write(LaunchSeen(job, job == submission.forced), "nomad")
+        for allocation in allocations:
+            for log in recording.task_logs(self.lab.node.nomad, allocation, secret.needles):
+                self.write(log, "nomad")
+            recording.write_allocation(
+                self.stage.ledger, allocation, subject=self.example.name, episode=AS_IT_STANDS
+            )
+        for scan in secret_scan.afterwards(self.lab, allocations, secret, self._joined(), self.pool):
             self.write(scan, "scan")
+
+    def _joined(self) -> str:
+        """The name of a node that joined, which the control server's log cannot but name."""
+        lists = [s for _, s in self.stage.ledger.history(self.example.name).of(TailnetSeen)]
+        old = {n.id for s in lists if s.moment is Moment.BEFORE for n in s.nodes}
+        return next((n.name for s in lists for n in s.nodes if n.id not in old), "")
 
     def _leave(self, before: set[str]) -> None:
         """Wait for the job's node to be gone. One that stays is for a claim to judge, no fault of the lab."""

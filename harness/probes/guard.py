@@ -20,7 +20,7 @@ from harness.probes.stage import CHECK_LIE, Stage
 
 _DECIDED_SECONDS = 60
 _NOBODY = "guest@example.com"
-"""The user that appears in no rule of acl/example-tailscale-acl.json: its nodes see no exit node."""
+"""The user whom acl/example-tailscale-acl.json shows a noticeboard and no exit node."""
 
 
 def run(stage: Stage, example: Example, rendered: Rendered) -> None:
@@ -44,9 +44,9 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
             )
             decided = {EXIT_ABSENT: absent.result(), ADDRESS_WRONG: wrong.result()}
         lines = lab.echo.seen()[earlier:]
-    for episode, allocation in decided.items():
+    for episode, allocations in decided.items():
         for line in lines:
-            if _belongs(line, allocation):
+            if any(_belongs(line, allocation) for allocation in allocations):
                 _write(stage, example, line.request, "echo", episode)
     asked = sum(line.lied_to for line in lines)
     _write(stage, example, LieTold(CHECK_LIE, asked), "echo", ADDRESS_WRONG)
@@ -60,15 +60,18 @@ def _decide(
     *,
     secret: Secret,
     pool: ThreadPoolExecutor,
-) -> Allocation:
-    """Run the job until its guard refuses or its worker starts: one of the two decides the episode."""
+) -> list[Allocation]:
+    """Run the job until its guard refuses or its worker starts: one of the two decides each allocation."""
     began = time.time()
     nomad = stage.lab.node.nomad
     runs = started(rendered.workers)
     with Submission(nomad, rendered, episode) as submission:
         submission.register(secret.value)
         node = stage.lab.node.host
-        first = turning_point.wait(node, submission, rendered, pool, seconds=_DECIDED_SECONDS)
+        for _ in turning_point.turns(
+            node, submission, rendered, pool, count=rendered.count, seconds=_DECIDED_SECONDS
+        ):
+            pass
         if episode == EXIT_ABSENT:
             _write(
                 stage,
@@ -78,13 +81,14 @@ def _decide(
                 episode,
             )
         submission.stop()
-        allocation = submission.wait(lambda a: a.id == first.id, _DECIDED_SECONDS)
-        for log in recording.task_logs(nomad, allocation, secret.needles):
-            _write(stage, example, log, "nomad", episode)
-        recording.write_allocation(stage.ledger, allocation, subject=example.name, episode=episode)
-    outcome = "a worker started" if runs(allocation) else "no worker started"
+        allocations = submission.allocations()
+        for allocation in allocations:
+            for log in recording.task_logs(nomad, allocation, secret.needles):
+                _write(stage, example, log, "nomad", episode)
+            recording.write_allocation(stage.ledger, allocation, subject=example.name, episode=episode)
+    outcome = "a worker started" if any(map(runs, allocations)) else "no worker started"
     _write(stage, example, EpisodeEnded(began, time.time(), outcome), "harness", episode)
-    return allocation
+    return allocations
 
 
 def _belongs(line: EchoLine, allocation: Allocation) -> bool:

@@ -1,7 +1,7 @@
 """Looks for the auth key wherever it must not be, and shows in each place that it would have been found."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -122,30 +122,36 @@ def while_running(
 
 
 def afterwards(
-    lab: Lab, allocation: Allocation, secret: Secret, pool: ThreadPoolExecutor
+    lab: Lab, allocations: Sequence[Allocation], secret: Secret, member: str, pool: ThreadPoolExecutor
 ) -> list[SecretScan]:
-    """Search what the job left to read: logs of tasks, agents and the control server, task events."""
+    """Search what the job left to read: logs of tasks, agents and the control server, task events.
+
+    Args:
+        lab: where it ran.
+        allocations: all of the job's.
+        secret: the auth key.
+        member: the name by which the job joined the tailnet, the marker in the control server's log.
+        pool: what is searched side by side.
+    """
     nomad = lab.node.nomad
+    tasks = [(allocation, task) for allocation in allocations for task in allocation.tasks]
 
     def logs() -> SecretScan:
-        text = [
-            nomad.log(allocation.id, task.name, s) for task in allocation.tasks for s in ("stdout", "stderr")
-        ]
+        text = [nomad.log(a.id, task.name, stream) for a, task in tasks for stream in ("stdout", "stderr")]
         # tailscaled's own first line.
         return search("task logs", "\n".join(text).splitlines(), secret, "Program starting")
 
     def events() -> SecretScan:
-        lines = [f"{task.name}: {e.type}: {e.message}" for task in allocation.tasks for e in task.events]
+        lines = [f"{task.name}: {e.type}: {e.message}" for _, task in tasks for e in task.events]
         return search("task events", lines, secret, "Started")
 
     def control_log() -> SecretScan:
-        return search(
-            "control server log", lab.control.host.log(100_000).splitlines(), secret, allocation.id[:8]
-        )
+        lines = lab.control.host.log(100_000).splitlines()
+        return search("control server log", lines, secret, member or "no member")
 
     def agent_log() -> SecretScan:
         text = lab.node.host.run("cat", "/var/log/nomad.log", "/var/log/dockerd.log").expect().stdout
-        return search("nomad agent log", text.splitlines(), secret, allocation.id)
+        return search("nomad agent log", text.splitlines(), secret, allocations[0].id)
 
     return [
         future.result() for future in [pool.submit(look) for look in (logs, events, control_log, agent_log)]

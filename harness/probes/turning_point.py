@@ -7,16 +7,21 @@ the node is listened to as well; whichever speaks first is believed.
 
 import json
 from collections.abc import Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
-from concurrent.futures import wait as first_of
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import Queue
 from types import TracebackType
 from typing import Any, Self
 
+import httpcore
+
+from harness.errors import LabError, NoTailCarError
 from harness.job.rendering import Rendered
 from harness.job.submission import Submission, refused, started
 from harness.lab.running_host import RunningHost
 from harness.management.nomad import Allocation
 
+_ID_LENGTH = 36  # of an allocation's id, a UUID
 # Told from the past on: what happened before the stream was open is not missed.
 _EVENTS = """
 exec curl -sN --max-time "$0" --unix-socket /var/run/docker.sock --get http://engine/events \
@@ -25,58 +30,96 @@ exec curl -sN --max-time "$0" --unix-socket /var/run/docker.sock --get http://en
 """
 
 
-def wait(
-    node: RunningHost, submission: Submission, rendered: Rendered, pool: ThreadPoolExecutor, *, seconds: int
-) -> Allocation:
-    """Wait for the job's turning point and give the allocation as it was placed; its id is what counts.
+def turns(
+    node: RunningHost,
+    submission: Submission,
+    rendered: Rendered,
+    pool: ThreadPoolExecutor,
+    *,
+    count: int,
+    seconds: float,
+) -> Iterator[Allocation]:
+    """Give each allocation of a job once, at its turning point, as it stood in Nomad's eyes then.
 
     Args:
         node: the Nomad node, whose engine is listened to.
         submission: the job, registered.
         rendered: what its tasks are for.
         pool: has two threads to spare.
-        seconds: how long it may take.
+        count: of how many allocations; the iteration ends with the last of them.
+        seconds: how long all of it may take.
 
     Raises:
         LabError: the time is over, with Nomad's own words.
     """
-    placed = submission.wait(lambda _: True, seconds)
-    runs, refuses = started(rendered.workers), refused(rendered.guards)
+    told: Queue[str | LabError] = Queue()
+    seen: set[str] = set()
     with _EngineEvents(node, seconds) as events:
-        told = pool.submit(submission.wait, lambda a: a.over or runs(a) or refuses(a), seconds)
-        heard = pool.submit(events.turn, placed.id, rendered)
-        either: tuple[Future[Any], ...] = (told, heard)
-        first_of(either, return_when=FIRST_COMPLETED)
-        # An engine that says no more, for whatever reason, leaves it to Nomad.
-        if heard.done() and heard.exception() is None and heard.result():
-            return placed
-        return told.result()
+        pool.submit(_listen, events, rendered, told)
+        pool.submit(_follow, submission, rendered, told, count, seconds)
+        while len(seen) < count:
+            turned = told.get()
+            if isinstance(turned, LabError):
+                raise turned
+            if turned in seen:
+                continue
+            # The engine tells of every job of the node, and before Nomad knows of it.
+            if mine := [a for a in submission.allocations() if a.id == turned]:
+                seen.add(turned)
+                yield mine[0]
 
 
-def is_turn(event: Mapping[str, Any], allocation: str, rendered: Rendered) -> bool:
-    """Whether an engine's event (Engine API, SystemEvents) is a worker's start or a guard's refusal. Pure."""
+def _listen(events: "_EngineEvents", rendered: Rendered, told: "Queue[str | LabError]") -> None:
+    # An engine that says no more, for whatever reason, leaves it to Nomad.
+    with suppress(NoTailCarError, httpcore.NetworkError, httpcore.TimeoutException):
+        for event in events.events():
+            if turned := turned_allocation(event, rendered):
+                told.put(turned)
+
+
+def _follow(
+    submission: Submission, rendered: Rendered, told: "Queue[str | LabError]", count: int, seconds: float
+) -> None:
+    runs, refuses = started(rendered.workers), refused(rendered.guards)
+    seen: set[str] = set()
+    try:
+        for allocations in submission.snapshots(seconds):
+            for allocation in allocations:
+                if allocation.id not in seen and (allocation.over or runs(allocation) or refuses(allocation)):
+                    seen.add(allocation.id)
+                    told.put(allocation.id)
+            if len(seen) >= count:
+                return
+    except LabError as error:
+        told.put(error)
+
+
+def turned_allocation(event: Mapping[str, Any], rendered: Rendered) -> str:
+    """The allocation whose worker's start or guard's refusal an engine's event tells of, or nothing. Pure.
+
+    Events are the Engine API's (SystemEvents); Nomad's Docker driver names containers task-allocation.
+    """
     attributes: Mapping[str, str] = event["Actor"]["Attributes"]
+    name = attributes.get("name", "")
 
-    def of(tasks: frozenset[str]) -> bool:
-        # Nomad's Docker driver names containers so.
-        return attributes.get("name") in {f"{task}-{allocation}" for task in tasks}
+    def of(tasks: frozenset[str]) -> str:
+        found = [t for t in tasks if name.startswith(f"{t}-") and len(name) == len(t) + 1 + _ID_LENGTH]
+        return name[-_ID_LENGTH:] if found else ""
 
     if event["Action"] == "start":
         return of(rendered.workers)
-    return event["Action"] == "die" and of(rendered.guards) and attributes.get("exitCode") != "0"
+    if event["Action"] == "die" and attributes.get("exitCode") != "0":
+        return of(rendered.guards)
+    return ""
 
 
 class _EngineEvents:
     """Owns a stream of what the engine of a node says of its containers."""
 
-    def __init__(self, node: RunningHost, seconds: int) -> None:
-        self._stream = node.open("sh", "-c", _EVENTS, str(seconds))
+    def __init__(self, node: RunningHost, seconds: float) -> None:
+        self._stream = node.open("sh", "-c", _EVENTS, str(round(seconds)))
 
-    def turn(self, allocation: str, rendered: Rendered) -> bool:
-        """Wait until a worker started or a guard ended with another code than 0; False: the stream ended."""
-        return any(is_turn(event, allocation, rendered) for event in self._events())
-
-    def _events(self) -> Iterator[dict[str, Any]]:
+    def events(self) -> Iterator[dict[str, Any]]:
         unread = b""
         while piece := self._stream.read(65536):
             *lines, unread = (unread + piece).split(b"\n")

@@ -140,6 +140,35 @@ def _(fact: f.AllocationSeen, names: Names) -> str:  # noqa: ARG001
     return f"allocation {fact.allocation[:8]} {fact.status}" + (f": {tasks}" if tasks else "")
 
 
+@describe.register
+def _(fact: f.PortsHeld, names: Names) -> str:  # noqa: ARG001
+    return f"Nomad gave it the ports {', '.join(map(str, fact.ports)) or '(none)'}"
+
+
+@describe.register
+def _(fact: f.LaunchSeen, names: Names) -> str:  # noqa: ARG001
+    return f"launched {fact.job}, {'forced' if fact.forced else 'by its schedule'}"
+
+
+@describe.register
+def _(fact: f.ExitWithdrawn, names: Names) -> str:  # noqa: ARG001
+    left = f"; still approved: {', '.join(fact.left)}" if fact.left else ""
+    return f"{fact.host} is no exit node any more: {', '.join(fact.withdrawn)} withdrawn{left}"
+
+
+@describe.register
+def _(fact: f.AttemptSeen, names: Names) -> str:
+    if not fact.connected:
+        came = f"no connection ({fact.error or 'no answer'})"
+    elif fact.status:
+        came = f"{fact.status}, {fact.body!r}"
+    else:
+        came = f"connected{f', {fact.body!r}' if fact.body else ''}"
+    again = f", try {fact.tries}" if fact.tries > 1 else ""
+    where = f" by {fact.named}" if fact.named not in fact.target else f" ({names.get(fact.named, '')})"
+    return f"{fact.by} asked for {fact.target}{where}{' as a control' if fact.control else ''}{again}: {came}"
+
+
 def _task_end(task: f.TaskEnd) -> str:
     state = "failed" if task.failed else task.state
     return state if task.started else f"{state}, never started"

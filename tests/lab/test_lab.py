@@ -114,7 +114,7 @@ class Space:
         """Register a job and follow it to its end."""
         nomad = self.lab.node.nomad
         assert nomad.register(described, self.name).evaluation
-        for allocations in nomad.follow(str(described["ID"]), self.name, 60):
+        for allocations in nomad.follow(self.name, 60):
             if allocations and allocations[0].over:
                 return allocations[0]
         raise AssertionError("it did not end in a minute")

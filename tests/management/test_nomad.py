@@ -46,8 +46,8 @@ def breaks() -> Asked:
 
 def test_an_allocation() -> None:
     asked = answers(recorded("nomad-allocations"))
-    (allocation,) = asked.client().allocations("tiny", "try")
-    assert dict(asked.requests[0].url.params) == {"namespace": "try", "all": "true"}
+    (allocation,) = asked.client().allocations("try")
+    assert dict(asked.requests[0].url.params) == {"namespace": "try"}
     assert allocation.job == "tiny"
     assert (allocation.namespace, allocation.group) == ("try", "g")
     assert (allocation.status, allocation.description) == ("failed", "Failed tasks")
@@ -71,7 +71,7 @@ def test_an_allocation() -> None:
 def test_an_allocation_of_which_nothing_is_known_yet() -> None:
     (data,) = recorded("nomad-allocations")
     fresh = {**data, "ClientStatus": "pending", "TaskStates": None, "ClientDescription": None}
-    (allocation,) = answers([fresh]).client().allocations("tiny", "try")
+    (allocation,) = answers([fresh]).client().allocations("try")
     assert allocation.tasks == ()
     assert not allocation.over
 
@@ -141,11 +141,11 @@ def test_no_error_repeats_a_secret(asked: Asked) -> None:
 
 def test_a_token_goes_into_a_header_and_nowhere_else() -> None:
     asked = answers([])
-    asked.client(token=SECRET).allocations("x", "try")
+    asked.client(token=SECRET).allocations("try")
     assert asked.requests[0].headers["X-Nomad-Token"] == SECRET
     assert SECRET not in str(asked.requests[0].url)
     plain = answers([])
-    plain.client().allocations("x", "try")
+    plain.client().allocations("try")
     assert "X-Nomad-Token" not in plain.requests[0].headers
 
 
@@ -224,7 +224,7 @@ def test_following_gives_the_state_of_now_and_then_each_change() -> None:
     running = {**data, "ClientStatus": "running"}
     asked = changing((5, []), (6, [running]), (6, [running]), (9, [data]))
     seen = []
-    for allocations in asked.client().follow("tiny", "try", 10):
+    for allocations in asked.client().follow("try", 10):
         seen.append([a.status for a in allocations])
         if seen[-1] == ["failed"]:
             break
@@ -235,11 +235,11 @@ def test_following_gives_the_state_of_now_and_then_each_change() -> None:
 
 def test_following_starts_over_when_the_index_goes_back() -> None:
     asked = changing((50, []), (3, []), (4, []))
-    follow = asked.client().follow("tiny", "try", 10)
+    follow = asked.client().follow("try", 10)
     for _ in range(3):
         next(follow)
     assert [r.url.params["index"] for r in asked.requests] == ["0", "50", "0"]
 
 
 def test_following_ends_with_its_time() -> None:
-    assert list(changing((5, [])).client().follow("tiny", "try", 0.05)) == [[]]
+    assert list(changing((5, [])).client().follow("try", 0.05)) == [[]]

@@ -1,0 +1,175 @@
+"""One host asks for something over HTTP or TCP, and says what came back."""
+
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpcore
+
+from harness.lab.host_plans import TAILSCALE_SOCKET
+from harness.lab.running_host import RunningHost
+from harness.ledger.facts import AttemptSeen, Way
+
+FULL_NAME, SHORT_NAME, ADDRESS = "full name", "short name", "tailnet address"
+SOCKS = "socks5h://127.0.0.1:1055"
+"""A member's own SOCKS proxy; with `h`, names are the tailnet's (host_plans._member)."""
+_SHOWN = 2000  # characters of a body
+_SECONDS = 5
+_TCP_SECONDS = 3.0
+_NOTHING = frozenset({0, 5, 6, 7, 28, 97})
+"""curl's exit codes (curl(1)) that by themselves speak of no connection: no proxy, no name, refused, too
+late, refused by the proxy."""
+_HANDSHAKE = frozenset({35, 60})
+"""Somebody answered, but no TLS came of it."""
+
+# One command for all, so that a host that asks for twenty things is entered once. The mark cannot be
+# known to who answers, so that no body can forge a result.
+_CURL = r"""
+while IFS='|' read -r number proxy address url; do
+    set --
+    if [ -n "$proxy" ]; then set -- --proxy "$proxy"; else set -- --noproxy '*'; fi
+    if [ -n "$address" ]; then set -- "$@" --connect-to "::$address:"; fi
+    printf '%s begin %s\n' "$0" "$number"
+    curl --silent --globoff --max-time "$SECONDS_EACH" --max-filesize 1000000 --include "$@" \
+        --write-out "\n$0 end %{exitcode} %{http_code} %{time_connect} %{time_pretransfer} %{errormsg}\n" \
+        "$url" || true
+done
+"""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Something to be asked for."""
+
+    way: Way
+    url: str
+    """What is asked, with the name by which it is asked; `tcp://host:port` for bare TCP."""
+    named: str
+    port: int
+    promise: int = 0
+    address: str = ""
+    """Where the connection goes, if not to where the name leads."""
+    send: str = ""
+    """What is sent first over bare TCP."""
+    awaits: str = ""
+    """What is read up to, over bare TCP."""
+    control: bool = False
+
+    @property
+    def bare(self) -> bool:
+        """Whether it is bare TCP."""
+        return self.url.startswith("tcp://")
+
+
+def ask(host: RunningHost, asks: Sequence[Ask]) -> list[AttemptSeen]:
+    """Ask for all of this from one host, one after the other. Raises LabError when the host cannot ask."""
+    over_http = [a for a in asks if not a.bare]
+    return [*_by_curl(host, over_http), *(_by_nc(host, a) for a in asks if a.bare)]
+
+
+def _by_curl(host: RunningHost, asks: Sequence[Ask]) -> list[AttemptSeen]:
+    if not asks:
+        return []
+    mark = secrets.token_hex(8)
+    lines = [
+        "|".join((str(i), SOCKS if a.way is Way.TAILNET else "", _in_url(a.address), a.url))
+        for i, a in enumerate(asks)
+    ]
+    text = (
+        host.run(
+            *("sh", "-c", _CURL, mark),
+            stdin=("\n".join(lines) + "\n").encode(),
+            environment={"SECONDS_EACH": str(_SECONDS)},
+        )
+        .expect()
+        .stdout
+    )
+    pattern = rf"^{mark} begin (\d+)\r?\n(.*?)\n{mark} end (\d+) (\d+) ([\d.]+) ([\d.]+) ([^\n]*)$"
+    found = re.findall(pattern, text, re.MULTILINE | re.DOTALL)
+    return [_attempt(host.name, asks[int(number)], _Curled(*rest)) for number, *rest in found]
+
+
+@dataclass(frozen=True)
+class _Curled:
+    """What curl said of one request, in its own words (curl(1), --write-out)."""
+
+    content: str
+    exitcode: str
+    http_code: str
+    time_connect: str
+    time_pretransfer: str
+    errormsg: str
+
+    @property
+    def status(self) -> int:
+        return int(self.http_code)
+
+    def connected(self, way: Way) -> bool:
+        code = int(self.exitcode)
+        # Through a proxy, `time_connect` is the proxy's own.
+        direct = way is not Way.TAILNET and float(self.time_connect) > 0
+        return direct or float(self.time_pretransfer) > 0 or code in _HANDSHAKE or code not in _NOTHING
+
+
+def _attempt(by: str, asked: Ask, curled: _Curled) -> AttemptSeen:
+    content = curled.content.replace("\r\n", "\n")
+    head, _, body = content.partition("\n\n") if curled.status else ("", "", content)
+    return AttemptSeen(
+        by=by,
+        way=asked.way,
+        target=asked.url + (f" at {asked.address}" if asked.address else ""),
+        named=asked.named,
+        port=asked.port,
+        promise=asked.promise,
+        connected=curled.connected(asked.way),
+        status=curled.status,
+        headers=tuple(head.splitlines()[1:]),
+        body=body[:_SHOWN],
+        error=curled.errormsg,
+        control=asked.control,
+    )
+
+
+def _by_nc(host: RunningHost, asked: Ask) -> AttemptSeen:
+    """Speak bare TCP by the member's own tailscaled; directly it would be curl, which takes any TCP."""
+    name, _, port = asked.url.removeprefix("tcp://").rpartition(":")
+    stream = host.open("tailscale", f"--socket={TAILSCALE_SOCKET}", "nc", asked.address or name, port)
+    said, ended, end = b"", False, time.monotonic() + _TCP_SECONDS
+    try:
+        stream.write(asked.send.encode())
+        while not (asked.awaits and asked.awaits.encode() in said):
+            left = end - time.monotonic()
+            if left <= 0:
+                break
+            try:
+                piece = stream.read(4096, timeout=left)
+            except httpcore.ReadTimeout:
+                break
+            if not piece:
+                ended = True
+                break
+            said += piece
+        complaint = stream.complaint.decode("utf-8", "replace").strip()
+    except httpcore.NetworkError as error:
+        ended, complaint = True, str(error)
+    finally:
+        stream.close()
+    return AttemptSeen(
+        by=host.name,
+        way=asked.way,
+        target=asked.url + (f" at {asked.address}" if asked.address else ""),
+        named=asked.named,
+        port=asked.port,
+        promise=asked.promise,
+        # A dial that fails ends the command, with its reason.
+        connected=bool(said) or not ended,
+        body=said.decode("utf-8", "replace")[:_SHOWN],
+        error=complaint,
+        control=asked.control,
+    )
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,77 @@
+"""Follows a job, whatever its type, until there is nothing more of it to wait for."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from harness.job.rendering import Rendered
+from harness.job.submission import Submission
+from harness.management.nomad import Allocation
+from harness.probes import turning_point
+from harness.probes.stage import Stage
+
+_START_SECONDS = 60
+_WORK_SECONDS = 120
+_HEALTHY_SECONDS = 60
+_SCHEDULE_SECONDS = 60
+_WATCH_SECONDS = 10
+
+Look = Callable[[Allocation], None]
+
+
+def follow(
+    stage: Stage,
+    submission: Submission,
+    rendered: Rendered,
+    pool: ThreadPoolExecutor,
+    look: Look,
+    *,
+    serves: bool,
+) -> list[Allocation]:
+    """Follow a registered job and give its allocations as they stand then.
+
+    A batch job is followed to its end; a service that serves until Nomad calls its allocations healthy or
+    gives up on them; another service for some seconds of its work; a periodic job until what was forced and
+    one launch by its schedule have ended, after which it is stopped, lest it launch more.
+
+    Args:
+        stage: where it runs.
+        submission: the job, registered.
+        rendered: what its tasks are for.
+        pool: has two threads to spare.
+        look: called with each allocation once, as soon as a worker of it runs, or its guard has refused.
+        serves: whether the job is there to be reached.
+
+    Raises:
+        LabError: an allocation did not come to anything, with Nomad's own words.
+    """
+    looked: set[str] = set()
+
+    def look_at(count: int) -> None:
+        node = stage.lab.node.host
+        for allocation in turning_point.turns(
+            node, submission, rendered, pool, count=count, seconds=_START_SECONDS
+        ):
+            if allocation.id not in looked:
+                looked.add(allocation.id)
+                look(allocation)
+
+    count = rendered.count
+    look_at(count)
+    if rendered.stays and serves:
+        submission.reaches(_all(count, lambda a: a.over or a.healthy is not None), _HEALTHY_SECONDS)
+    elif rendered.stays:
+        submission.reaches(_all(count, lambda a: a.over), _WATCH_SECONDS)
+    else:
+        submission.wait_for_all(_all(count, lambda a: a.over), _WORK_SECONDS)
+    if rendered.periodic:
+        # A schedule that does not fire is for a claim to judge: it may be yearly, or wrong.
+        if submission.reaches(lambda found: len(found) >= 2 * count, _SCHEDULE_SECONDS):
+            look_at(2 * count)
+            submission.wait_for_all(_all(2 * count, lambda a: a.over), _WORK_SECONDS)
+        submission.stop()
+    return submission.allocations()
+
+
+def _all(count: int, settled: Callable[[Allocation], bool]) -> Callable[[list[Allocation]], list[Allocation]]:
+    """So many allocations at least, and each as `settled` wants it: then all of them, else none."""
+    return lambda found: found if len(found) >= count and all(map(settled, found)) else []

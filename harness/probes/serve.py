@@ -1,0 +1,157 @@
+"""Asks for what a job serves: who may, who may not, and those outside of the tailnet. It judges nothing.
+
+Each asker has a control, asked by the same command: members ask for the noticeboard, which every member
+may see; those outside ask for a listener of the harness's own on the Nomad node.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from harness.errors import LabError
+from harness.job.example import ServePromise
+from harness.lab.lab import Lab
+from harness.lab.topology import CLIENT, STRANGER, Role
+from harness.ledger.facts import AttemptSeen, TailnetNode, Way
+from harness.management.waiting import wait_until
+from harness.probes.asking import ADDRESS, FULL_NAME, SHORT_NAME, Ask, ask
+
+_CONTROL_PORT = 9  # discard (RFC 863): below the dynamic ports, so no job is given it
+_NETMAP_SECONDS = 10
+_READY_SECONDS = 5
+_TRIES = 3
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_LISTEN = """
+socat -u TCP6-LISTEN:"$0",ipv6only=0,fork,reuseaddr OPEN:/dev/null &
+trap "kill $!" EXIT
+read -r _
+"""
+
+
+def ask_everyone(
+    lab: Lab,
+    promises: Sequence[ServePromise],
+    joined: Sequence[TailnetNode],
+    held: Sequence[int],
+    pool: ThreadPoolExecutor,
+) -> list[AttemptSeen]:
+    """Ask for every promise from every place; an answer that does not come is a finding, not an error.
+
+    Args:
+        lab: where the job runs.
+        promises: its [[serve]] entries.
+        joined: the nodes by which it joined the tailnet.
+        held: the ports that its allocations were given on the Nomad node.
+        pool: what is asked side by side.
+
+    Raises:
+        LabError: a host of the lab cannot ask at all.
+    """
+    domain = lab.topology.tailnet_domain
+    asks = [a for n, p in enumerate(promises, 1) for a in of_promise(n, p, joined, domain)]
+    node = lab.topology.only(Role.NODE)
+    names = [a for a in asks if a.named != ADDRESS]
+    outside = [
+        Ask(Way.DIRECT, f"http://{_in_url(address)}:{port}/", address, port, control=port == _CONTROL_PORT)
+        for address in map(str, (*node.v4, *node.v6))
+        for port in sorted({a.port for a in asks} | set(held) | {_CONTROL_PORT})
+    ]
+    inside = [Ask(Way.LOOPBACK, f"http://127.0.0.1:{port}/", "127.0.0.1", port) for port in held]
+    _wait_for_netmap(lab, names)
+    with _listening(lab):
+        asking = [
+            pool.submit(_patiently, lab, [*names, *_noticeboards(lab)]),
+            pool.submit(ask, lab.host(STRANGER), [*asks, *_noticeboards(lab), *outside]),
+            pool.submit(ask, lab.host(node.name), inside),
+            *(
+                pool.submit(ask, lab.host(host.name), outside)
+                for host in lab.topology.with_role(Role.BYSTANDER)
+            ),
+        ]
+        return [attempt for answers in asking for attempt in answers.result()]
+
+
+def of_promise(
+    number: int, promise: ServePromise, joined: Sequence[TailnetNode], domain: str
+) -> Iterator[Ask]:
+    """What is asked for one promise: by full name, by short name, and by the node's own addresses. Pure.
+
+    A Service has a name and addresses of its own. A certificate is for the full name alone, so https is
+    not asked for by another.
+    """
+    service = promise.service.removeprefix("svc:")
+    pattern = promise.url or f"tcp://{promise.tcp}"
+    for node in joined[:1] if service else joined:
+        short = service or node.name
+        for named, host in ((FULL_NAME, f"{short}.{domain}"), (SHORT_NAME, short)):
+            if named == SHORT_NAME and pattern.startswith("https:"):
+                continue
+            yield _ask(number, promise, pattern.replace("{host}", host), named)
+        for address in () if service else node.addresses:
+            full = _ask(number, promise, pattern.replace("{host}", f"{short}.{domain}"), ADDRESS)
+            yield replace(full, address=address)
+
+
+def _ask(number: int, promise: ServePromise, url: str, named: str) -> Ask:
+    parts = urlsplit(url)
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    return Ask(Way.TAILNET, url, named, port, number, send=promise.send, awaits=promise.contains)
+
+
+def _noticeboards(lab: Lab) -> list[Ask]:
+    return [
+        Ask(Way.TAILNET, f"http://{host.name}.{lab.topology.tailnet_domain}/", FULL_NAME, 80, control=True)
+        for host in lab.topology.with_role(Role.MEMBER)
+        if host.tailnet and host.tailnet.serves
+    ]
+
+
+def _wait_for_netmap(lab: Lab, names: Sequence[Ask]) -> None:
+    """Wait for the client to hear of the new node; that it never does is for a claim to judge."""
+    with suppress(LabError):
+        wait_until(
+            lambda: not names or ask(lab.host(CLIENT), names[:1])[0].connected,
+            seconds=_NETMAP_SECONDS,
+            what="the client reaches the new node",
+        )
+
+
+def _patiently(lab: Lab, asks: Sequence[Ask]) -> list[AttemptSeen]:
+    """Ask from the client, again where no connection came about, and say how often.
+
+    Of short connections in userspace mode, one in some 150 times out with nothing amiss; an answer, of
+    whatever kind, is never asked for again.
+    """
+    found = ask(lab.host(CLIENT), asks)
+    for tries in range(2, _TRIES + 1):
+        failed = [i for i, attempt in enumerate(found) if not attempt.connected]
+        for i in failed:
+            (again,) = ask(lab.host(CLIENT), [_same(asks, found[i])])
+            found[i] = replace(again, tries=tries)
+    return found
+
+
+def _same(asks: Sequence[Ask], attempt: AttemptSeen) -> Ask:
+    return next(
+        a for a in asks if (a.url, a.promise, a.named) == (attempt.target, attempt.promise, attempt.named)
+    )
+
+
+@contextmanager
+def _listening(lab: Lab) -> Iterator[None]:
+    """For the time of the block, the node itself listens on every address: those outside must see that."""
+    host = lab.host(lab.topology.only(Role.NODE).name)
+    listener = host.open("sh", "-c", _LISTEN, str(_CONTROL_PORT))
+    try:
+        host.wait_for_listener(
+            f"TCP:127.0.0.1:{_CONTROL_PORT}", seconds=_READY_SECONDS, what="the control listener is there"
+        )
+        yield
+    finally:
+        listener.close()
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
