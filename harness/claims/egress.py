@@ -7,8 +7,11 @@ from harness.claims.addresses import family
 from harness.claims.verdict import Expectation, Outcome, Verdict
 from harness.claims.wording import count, listing
 from harness.ledger.episodes import AS_IT_STANDS, CONTROL
-from harness.ledger.facts import RequestSeen
+from harness.ledger.facts import AllocationSeen, LaunchSeen, RequestSeen
 from harness.ledger.ledger import History
+
+_SHORT_ID = 8
+"""Characters of an allocation's id that Nomad shows, and that a worker names itself by."""
 
 
 def address(history: History, expectation: Expectation) -> Verdict:
@@ -22,8 +25,9 @@ def address(history: History, expectation: Expectation) -> Verdict:
         expectation: the exits, and the node's own addresses.
 
     Returns:
-        Refuted by any request from another address. Unproven with no request at all, or when the control
-        does not show that a request of the node's own would have been told by its address.
+        Refuted by any request from another address. Unproven with no request at all, with none of one of
+        several allocations, with no launch of a periodic job by its schedule, or when the control does not
+        show that a request of the node's own would have been told by its address.
     """
     requests = history.episode(AS_IT_STANDS).of(RequestSeen)
     controls = tuple(
@@ -46,6 +50,8 @@ def address(history: History, expectation: Expectation) -> Verdict:
         f"all {count(len(requests), 'request')} came from {_exits(expectation)}: "
         f"{_tally((r for _, r in requests), expectation)}"
     )
+    if missing := _unheard(history, expectation):
+        return Verdict(Outcome.UNPROVEN, f"Not shown: {missing}. As it stands, {seen}.", evidence, controls)
     if not controls:
         return Verdict(
             Outcome.UNPROVEN,
@@ -60,6 +66,26 @@ def address(history: History, expectation: Expectation) -> Verdict:
         evidence,
         controls,
     )
+
+
+def _unheard(history: History, expectation: Expectation) -> str:
+    """Say which part of the job was not heard of; empty where all of it was.
+
+    Workers of several allocations name themselves by their allocations, or cannot be told apart.
+    """
+    episode = history.episode(AS_IT_STANDS)
+    if expectation.periodic and all(launch.forced for _, launch in episode.of(LaunchSeen)):
+        return "a launch of the job by its schedule"
+    worked = {
+        seen.allocation[:_SHORT_ID]
+        for _, seen in episode.of(AllocationSeen)
+        if any(end.started and end.task in expectation.workers for end in seen.tasks)
+    }
+    said = [f"{r.token} {r.agent}" for _, r in episode.of(RequestSeen)]
+    silent = {short for short in worked if not any(short in words for words in said)}
+    if len(worked) > 1 and silent:
+        return f"a request that names allocation {listing(sorted(silent))}"
+    return ""
 
 
 def _exits(expectation: Expectation) -> str:

@@ -2,7 +2,7 @@
 
 from harness.claims.verdict import Expectation, Outcome, Verdict
 from harness.claims.wording import count, listing
-from harness.ledger.facts import Moment, TailnetNode, TailnetSeen
+from harness.ledger.facts import AllocationSeen, Moment, TailnetNode, TailnetSeen
 from harness.ledger.ledger import History, Observation
 
 Snapshots = list[tuple[Observation, TailnetSeen]]
@@ -28,8 +28,9 @@ def tagged(history: History, expectation: Expectation) -> Verdict:
         expectation: the tags.
 
     Returns:
-        Refuted by a new node with other tags, or one that would outlive its allocation. Unproven when no node
-        joined, or when the same list shows no older node whose tags are others.
+        Refuted by a new node with other tags, or one that would outlive its allocation. Unproven when fewer
+        nodes joined than allocations ran a sidecar, when none joined, or when the same list shows no older
+        node whose tags are others.
     """
     before, running = _snapshots(history, Moment.BEFORE), _snapshots(history, Moment.RUNNING)
     if missing := _missing((Moment.BEFORE, before), (Moment.RUNNING, running)):
@@ -55,6 +56,15 @@ def tagged(history: History, expectation: Expectation) -> Verdict:
             controls,
         )
     evidence = tuple(o for o, _ in telling)
+    ran = _with_sidecars(history, expectation)
+    if len({n.id for n in new}) < ran:
+        return Verdict(
+            Outcome.UNPROVEN,
+            f"{count(ran, 'allocation')} ran a sidecar, but only {_names(new)} joined: each is to be a node "
+            f"of its own.",
+            evidence,
+            controls,
+        )
     if not controls:
         return Verdict(
             Outcome.UNPROVEN,
@@ -123,6 +133,16 @@ def removed_after_stop(history: History, expectation: Expectation) -> Verdict:  
         f"stop; {count(len(left), 'other node')} still listed.",
         (last,),
         controls,
+    )
+
+
+def _with_sidecars(history: History, expectation: Expectation) -> int:
+    return len(
+        {
+            seen.allocation
+            for _, seen in history.of(AllocationSeen)
+            if any(end.started and end.task in expectation.sidecars for end in seen.tasks)
+        }
     )
 
 

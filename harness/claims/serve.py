@@ -30,7 +30,7 @@ def reachable(history: History, expectation: Expectation) -> Verdict:
     held = {port for _, seen in history.of(PortsHeld) for port in seen.ports}
     evidence: list[Observation] = []
     faults: list[str] = []
-    missing: list[str] = []
+    missing: list[str] = [] if expectation.serve else ["nothing is promised"]
     against: list[Observation] = []
     for number, served in enumerate(expectation.serve, 1):
         for name in (FULL_NAME, SHORT_NAME) if served.by_short_name else (FULL_NAME,):
@@ -88,7 +88,7 @@ def denied_to_strangers(history: History, expectation: Expectation) -> Verdict:
         )
     evidence = tuple(o for o, a in attempts if a.promise)
     client = [(o, a) for o, a in _by(history, CLIENT, Way.TAILNET) if a.promise and a.connected]
-    missing = []
+    missing = [] if expectation.serve else ["nothing is promised"]
     for number, served in enumerate(expectation.serve, 1):
         if not any(a.promise == number for _, a in attempts):
             missing.append(f"{STRANGER} did not ask for {served.pattern}")

@@ -5,18 +5,21 @@ from dataclasses import dataclass, replace
 
 from harness.claims.catalogue import CLAIMS, Claim, judge
 from harness.claims.secrets import EXPECTED_PLACE, REQUIRED_PLACES
-from harness.claims.verdict import Expectation, HostAddresses, Verdict
-from harness.ledger.episodes import ADDRESS_WRONG, AS_IT_STANDS, CONTROL, EXIT_ABSENT
+from harness.claims.verdict import Expectation, HostAddresses, Served, Verdict
+from harness.ledger.episodes import ADDRESS_WRONG, AS_IT_STANDS, CONTROL, EXIT_ABSENT, EXIT_WITHDRAWN
 from harness.ledger.facts import (
     AllocationSeen,
+    AttemptSeen,
     CaptureClosed,
     EpisodeEnded,
+    ExitWithdrawn,
     Fact,
     FlowBookClosed,
     FlowSeen,
     LieTold,
     Moment,
     NameAsked,
+    PortsHeld,
     RequestSeen,
     SecretScan,
     TailnetNode,
@@ -24,6 +27,7 @@ from harness.ledger.facts import (
     TaskEnd,
     TaskEventSeen,
     TaskLog,
+    Way,
 )
 from harness.ledger.ledger import History, Observation
 
@@ -52,6 +56,8 @@ EXPECTATION = Expectation(
     tags=frozenset({"tag:nomad-worker"}),
     via=(EXIT_A,),
     fallback=(EXIT_B,),
+    serve=(Served("http://{host}/", 200, "hello"), Served("tcp://{host}:6379", 200, "+PONG")),
+    outside=frozenset({"outsider", "neighbour"}),
     node=NODE,
     control=CONTROL_HOST,
     resolver=INTERNET,
@@ -158,6 +164,30 @@ def scan(place: str, *hits: str, marker: bool = True, items: int = 5, expected: 
     return SecretScan(place, items, hits, "marker-1", marker, expected)
 
 
+def attempt(
+    by: str, port: int = 80, promise: int = 1, named: str = "full name", **more: object
+) -> AttemptSeen:
+    """What the client got over the tailnet, and anybody else did not, unless `more` says otherwise."""
+    let_in = by == "client" or bool(more.get("control"))
+    told: dict[str, object] = {
+        "way": Way.TAILNET,
+        "target": f"{by}'s http://app.tailnet.test:{port}/ by {named}",
+        "connected": let_in,
+        "status": 200 if let_in and port == 80 else 0,
+        "body": ("hello" if port == 80 else "+PONG") if let_in else "",
+        "error": "" if let_in else "connection refused",
+        **more,
+    }
+    return AttemptSeen(by=by, port=port, promise=promise, named=named, **told)  # type: ignore[arg-type]
+
+
+def outside(by: str, address: str, port: int, **more: object) -> AttemptSeen:
+    return attempt(by, port, 0, address, way=Way.DIRECT, target=f"tcp {address}:{port}", **more)
+
+
+BACKEND_PORTS = (24001, 24002)
+
+
 def ended() -> EpisodeEnded:
     return EpisodeEnded(1000.0, 1010.0, "complete")
 
@@ -190,6 +220,25 @@ def good() -> Story:
         tailnet(Moment.BEFORE, EXIT_MEMBER, CLIENT_MEMBER),
         tailnet(Moment.RUNNING, EXIT_MEMBER, CLIENT_MEMBER, JOB_MEMBER),
         tailnet(Moment.AFTER, EXIT_MEMBER, CLIENT_MEMBER),
+        PortsHeld("alloc-1", BACKEND_PORTS),
+        *(
+            attempt(by, port, promise, named)
+            for by in ("client", "stranger")
+            for port, promise in ((80, 1), (6379, 2))
+            for named in ("full name", "short name", "tailnet address")
+            if (by, named) != ("client", "tailnet address")
+        ),
+        *(attempt(by, 80, 0, control=True) for by in ("client", "stranger")),
+        *(
+            outside(by, address, port, control=port == 9)
+            for by in ("outsider", "neighbour")
+            for address in sorted(NODE.addresses)
+            for port in (9, 80, 6379, *BACKEND_PORTS)
+        ),
+        *(
+            attempt("node", port, 0, "127.0.0.1", way=Way.LOOPBACK, connected=port == BACKEND_PORTS[0])
+            for port in BACKEND_PORTS
+        ),
         *(scan(place) for place in sorted(REQUIRED_PLACES)),
         scan(EXPECTED_PLACE, "TS_AUTHKEY", expected=True),
         ended(),
@@ -215,6 +264,16 @@ def good() -> Story:
         event("egress-guard", "Not Restarting"),
         log("up\nexit node exit-a is not in the tailnet\n"),
         allocation(end("egress-guard", started=True), end("worker", started=False)),
+        ended(),
+    )
+    story = story.add(
+        EXIT_WITHDRAWN,
+        ExitWithdrawn("exit-a", ("0.0.0.0/0", "::/0"), ()),
+        request(EXIT_B4),
+        request(EXIT_B6),
+        flow(CONTROL4),
+        flow(EXIT_B4, "udp", 41641, 100),
+        FlowBookClosed(110, 110),
         ended(),
     )
     return story.add(

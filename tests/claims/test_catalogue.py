@@ -30,11 +30,15 @@ def test_ids_are_the_contract() -> None:
         "egress.no_direct_packets",
         "egress.dns",
         "egress.guard_holds",
+        "egress.fallback",
         "identity.tagged",
         "identity.removed_after_stop",
         "secrets.not_exposed",
     ]
     assert [c.id for c in claims_for("serve")] == [
+        "serve.reachable",
+        "serve.denied_to_strangers",
+        "serve.private",
         "identity.tagged",
         "identity.removed_after_stop",
         "secrets.not_exposed",
@@ -106,8 +110,9 @@ def test_every_failure_is_named() -> None:
         story.verdict("egress.dns")
 
 
-@pytest.mark.parametrize("made", BOOKED, ids=lambda c: c.id)
-@pytest.mark.parametrize("episode", [AS_IT_STANDS, CONTROL])
+@pytest.mark.parametrize(
+    ("made", "episode"), [(c, e) for c in CLAIMS for e in sorted(c.books)], ids=lambda v: getattr(v, "id", v)
+)
 def test_a_flow_book_never_closed_is_an_error_for_its_readers(made: Claim, episode: str) -> None:
     for story in (
         good().drop(FlowBookClosed, episode),

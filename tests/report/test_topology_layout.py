@@ -63,6 +63,7 @@ def test_hosts_stand_where_their_role_says() -> None:
         "exit-b": Side.TOP,
         "client": Side.TOP,
         "stranger": Side.TOP,
+        "notice": Side.TOP,
         "control": Side.BOTTOM,
         "echo": Side.RIGHT,
         "outsider": Side.RIGHT,

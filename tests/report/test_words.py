@@ -49,6 +49,22 @@ TOLD: list[tuple[f.Fact, str]] = [
         f.SecretScan("variable", 1, ("TS_AUTHKEY",), "m", True, expected=True),
         "auth key in variable (1 searched): found: TS_AUTHKEY (where it belongs)",
     ),
+    (f.PortsHeld("a1", (24001, 24002)), "Nomad gave it the ports 24001, 24002"),
+    (f.LaunchSeen("batch/periodic-1", forced=True), "launched batch/periodic-1, forced"),
+    (
+        f.ExitWithdrawn("exit-a", ("0.0.0.0/0",), ("::/0",)),
+        "exit-a is no exit node any more: 0.0.0.0/0 withdrawn; still approved: ::/0",
+    ),
+    (
+        f.AttemptSeen("client", f.Way.TAILNET, "http://app/", "short name", 80, 1, True, 200, (), "hello"),
+        "client asked for http://app/ by short name: 200, 'hello'",
+    ),
+    (
+        f.AttemptSeen(
+            "outsider", f.Way.DIRECT, "http://203.0.113.10:80/", "203.0.113.10", 80, 0, False, error="refused"
+        ),
+        "outsider asked for http://203.0.113.10:80/ (node): no connection (refused)",
+    ),
     (f.LieTold("192.0.2.66", 2), "the check service answered 192.0.2.66, 2 times"),
     (f.ObserverFailed("capture", "died"), "capture failed: died"),
     (f.EpisodeEnded(1.0, 3.5, "complete", ("late",)), "ended after 2.5 s: complete; late"),

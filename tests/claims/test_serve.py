@@ -1,0 +1,158 @@
+"""serve.*: who was let in, who was not, and whether the asking could have shown it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from harness.claims.verdict import Outcome, Served
+from harness.ledger.episodes import AS_IT_STANDS
+from harness.ledger.facts import AttemptSeen, PortsHeld, Way
+from tests.claims.build import (
+    BACKEND_PORTS,
+    NODE4,
+    NODE6,
+    NODE_LAN,
+    Story,
+    attempt,
+    expecting,
+    facts,
+    good,
+    outside,
+)
+
+REACHABLE, DENIED, PRIVATE = "serve.reachable", "serve.denied_to_strangers", "serve.private"
+
+
+def replaced(where: Callable[[AttemptSeen], bool], *instead: AttemptSeen) -> Story:
+    return good().drop(AttemptSeen, AS_IT_STANDS, where).add(AS_IT_STANDS, *instead)
+
+
+def by(host: str, promise: int, named: str = "full name") -> Callable[[AttemptSeen], bool]:
+    return lambda a: (a.by, a.promise, a.named) == (host, promise, named)
+
+
+# -- reachable
+
+
+@pytest.mark.parametrize("named", ["full name", "short name"])
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"status": 404}, "answered 404 instead of 200"),
+        ({"status": 502, "body": "hello"}, "answered 502"),
+        ({"body": "goodbye"}, "does not contain 'hello'"),
+        (
+            {"connected": False, "status": 0, "error": "refused", "tries": 3},
+            "no connection in 3 tries (refused)",
+        ),
+        ({"status": 0, "body": "", "error": "empty reply"}, "no HTTP answer (empty reply)"),
+    ],
+)
+def test_one_promise_that_is_not_kept_refutes(broken: dict[str, object], said: str, named: str) -> None:
+    worse = replace(attempt("client", named=named), **broken)  # type: ignore[arg-type] # fields by name
+    verdict = replaced(by("client", 1, named), worse).verdict(REACHABLE)
+    assert verdict.outcome is Outcome.REFUTED
+    assert said in verdict.reason
+    assert facts(verdict.evidence) == [worse]
+
+
+def test_bare_tcp_is_judged_by_what_it_answers() -> None:
+    silent = attempt("client", 6379, 2, body="")
+    assert replaced(by("client", 2), silent).verdict(REACHABLE).outcome is Outcome.REFUTED
+    asked_again = attempt("client", 6379, 2, tries=2)
+    verdict = replaced(by("client", 2), asked_again).verdict(REACHABLE)
+    assert verdict.outcome is Outcome.PROVEN
+    assert "1 connection tried again" in verdict.reason
+
+
+def test_the_backends_own_port_is_reached_without_any_serve() -> None:
+    verdict = good().add(AS_IT_STANDS, PortsHeld("alloc-1", (80,))).verdict(REACHABLE)
+    assert verdict.outcome is Outcome.REFUTED
+    assert "needs no Serve" in verdict.reason
+
+
+@pytest.mark.parametrize("promise", [1, 2])
+@pytest.mark.parametrize("named", ["full name", "short name"])
+def test_what_was_not_asked_for_is_not_proven(promise: int, named: str) -> None:
+    assert replaced(by("client", promise, named)).verdict(REACHABLE).outcome is Outcome.UNPROVEN
+
+
+def test_no_certificate_is_made_out_to_a_short_name() -> None:
+    expectation = expecting(serve=(Served("https://{host}/", 200, "hello"),))
+    story = replaced(by("client", 1, "short name"))
+    assert story.verdict(REACHABLE, expectation).outcome is Outcome.PROVEN
+
+
+def test_nobody_elses_answer_counts() -> None:
+    story = replaced(lambda a: a.by == "client" and a.promise == 1, attempt("stranger", connected=True))
+    assert story.verdict(REACHABLE).outcome is Outcome.UNPROVEN
+
+
+# -- denied to strangers
+
+
+@pytest.mark.parametrize("named", ["full name", "short name", "tailnet address"])
+@pytest.mark.parametrize("promise", [1, 2])
+def test_a_stranger_with_any_connection_refutes(promise: int, named: str) -> None:
+    let_in = attempt("stranger", 80, promise, named, connected=True, status=403)
+    verdict = replaced(by("stranger", promise, named), let_in).verdict(DENIED)
+    assert verdict.outcome is Outcome.REFUTED
+    assert "answered 403" in verdict.reason
+    assert facts(verdict.evidence) == [let_in]
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        lambda a: a.by == "stranger" and a.control,
+        lambda a: a.by == "stranger" and a.promise == 2,
+        lambda a: a.by == "client" and a.promise == 1,
+    ],
+    ids=["no noticeboard", "not asked for", "not there for the client either"],
+)
+def test_a_stranger_that_shows_nothing_proves_nothing(without: Callable[[AttemptSeen], bool]) -> None:
+    assert replaced(without).verdict(DENIED).outcome is Outcome.UNPROVEN
+
+
+def test_a_noticeboard_that_did_not_answer_is_no_control() -> None:
+    story = replaced(
+        lambda a: a.by == "stranger" and a.control,
+        attempt("stranger", 80, 0, control=True, connected=False),
+    )
+    assert story.verdict(DENIED).outcome is Outcome.UNPROVEN
+
+
+# -- private
+
+
+@pytest.mark.parametrize("host", ["outsider", "neighbour", "stranger"])
+@pytest.mark.parametrize("address", [NODE4, NODE6, NODE_LAN])
+@pytest.mark.parametrize("port", [80, 6379, BACKEND_PORTS[0]])
+def test_any_connection_from_outside_refutes(host: str, address: str, port: int) -> None:
+    got = outside(host, address, port, connected=True)
+    verdict = good().add(AS_IT_STANDS, got).verdict(PRIVATE)
+    assert verdict.outcome is Outcome.REFUTED
+    assert f"{address}:{port} by {host}" in verdict.reason
+    assert facts(verdict.evidence) == [got]
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        lambda a: a.by == "neighbour",
+        lambda a: a.named == NODE6,
+        lambda a: a.way is Way.DIRECT and a.port == BACKEND_PORTS[1],
+        lambda a: a.way is Way.DIRECT and a.control and (a.by, a.named) == ("outsider", NODE_LAN),
+        lambda a: a.way is Way.LOOPBACK,
+        lambda a: a.way is Way.LOOPBACK and a.connected,
+        lambda a: a.by == "client",
+    ],
+    ids=["host", "address", "port", "control", "loopback", "backend alive", "client"],
+)
+def test_what_was_not_tried_or_not_shown_is_not_proven(without: Callable[[AttemptSeen], bool]) -> None:
+    assert replaced(without).verdict(PRIVATE).outcome is Outcome.UNPROVEN
+
+
+def test_with_nobody_outside_nothing_is_proven() -> None:
+    assert good().verdict(PRIVATE, expecting(outside=frozenset())).outcome is Outcome.UNPROVEN
