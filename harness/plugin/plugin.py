@@ -91,9 +91,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run nothing when the input was refused."""
-    if REFUSED in config.stash:
-        items.clear()
+    """Run nothing when the input was refused, and no claim of which no example is made."""
+    items[:] = [
+        item
+        for item in items
+        if REFUSED not in config.stash
+        and not (item.get_closest_marker("claim") and item.get_closest_marker("skip"))
+    ]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -14,6 +14,8 @@ from harness.management.waiting import wait_until
 
 ALLOCATIONS = "/var/lib/nomad/alloc"
 """Where the lab's agent keeps its allocations (fixtures/nomad/agent.hcl)."""
+_FIRST_WORDS = "Program starting"
+"""What tailscaled's log begins with: a marker in its log, which stands in the allocation's folder."""
 _SHOWN = 120  # characters of a line that holds the key
 _SHORTEST_SECRET = 12
 _WORKER_SECONDS = 3.0
@@ -103,9 +105,9 @@ def while_running(
         # The tasks' secrets folders are where the key belongs: in memory, each readable by its task alone.
         search_all = "grep -rFa --exclude-dir=secrets --exclude-dir=private -f /dev/stdin"
         script = f'{search_all} {ALLOCATIONS}/"$0" | head -c 100000'
-        patterns = "\n".join((*secret.needles, short[:8])) + "\n"
+        patterns = "\n".join((*secret.needles, _FIRST_WORDS)) + "\n"
         text = host.run("sh", "-c", script, short, stdin=patterns.encode()).expect(0, 1).stdout
-        return search("allocation directory", text.splitlines(), secret, short[:8])
+        return search("allocation directory", text.splitlines(), secret, _FIRST_WORDS)
 
     def variable() -> SecretScan:
         items = lab.node.nomad.read_variable(SECRETS_PATH, submission.namespace)
@@ -138,8 +140,7 @@ def afterwards(
 
     def logs() -> SecretScan:
         text = [nomad.log(a.id, task.name, stream) for a, task in tasks for stream in ("stdout", "stderr")]
-        # tailscaled's own first line.
-        return search("task logs", "\n".join(text).splitlines(), secret, "Program starting")
+        return search("task logs", "\n".join(text).splitlines(), secret, _FIRST_WORDS)
 
     def events() -> SecretScan:
         lines = [f"{task.name}: {e.type}: {e.message}" for _, task in tasks for e in task.events]

@@ -24,7 +24,7 @@ _READY_SECONDS = 5
 _TRIES = 3
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LISTEN = """
-socat -u TCP6-LISTEN:"$0",ipv6only=0,fork,reuseaddr OPEN:/dev/null &
+socat -U TCP6-LISTEN:"$0",ipv6only=0,fork,reuseaddr OPEN:/dev/null &
 trap "kill $!" EXIT
 read -r _
 """
