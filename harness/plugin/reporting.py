@@ -19,6 +19,7 @@ from cattrs import Converter
 from rich.console import Console
 
 from harness.assembly import Ready
+from harness.claims.catalogue import CLAIMS
 from harness.claims.verdict import Outcome
 from harness.errors import EXIT_LAB, NoTailCarError
 from harness.lab import topology_file
@@ -41,6 +42,7 @@ RUN_OF_CONTROLLER = "notailcar.run"
 """In a worker's input: the id of the run that it takes part in."""
 _ENTRY = "notailcar.entry"
 _ERROR = "notailcar.error"
+_ABSENCES = "notailcar.absences"
 _KEPT_RUNS = 10
 
 
@@ -106,6 +108,7 @@ class Recording:
         self.progress = Progress(self._console)
         self._began = began
         self._entries: list[ClaimEntry] = []
+        self._absences: dict[str, dict[str, str]] = {}
         self._topology: Topology = topology_file.load(Path(config.getoption("--topology")))
         self._names = address_names(self._topology)
         self.worst_error: int | None = None
@@ -135,6 +138,8 @@ class Recording:
         example, verdict = judged.example, judged.verdict
         entry = entries.to_entry(example.name, judged.claim.id, verdict, judged.seconds)
         item.user_properties.append((_ENTRY, json.dumps(Converter().unstructure(entry))))
+        absences = {c.id: why for c in CLAIMS if (why := c.absence(example.smoke))}
+        item.user_properties.append((_ABSENCES, json.dumps(absences)))
         allure_results.label(judged.claim.id, example.name)
         steps = allure_results.episode_steps(ledger.history(example.name))
         allure_results.show_steps(s for s in steps if s.title.split(":")[0] in judged.claim.episodes)
@@ -173,6 +178,7 @@ class Recording:
         if report.when == "call" and _ENTRY in said:
             entry = entries.from_data(json.loads(str(said[_ENTRY])), "entry")
             self._entries.append(entry)
+            self._absences[entry.subject] = json.loads(str(said[_ABSENCES]))
             self.refuted |= entry.verdict is not Outcome.PROVEN
             self._console.print(terminal.claim_line(entry, self._console.width, self._names))
         elif report.failed and _ERROR in said:
@@ -250,6 +256,7 @@ class Recording:
             flows=flows,
             stages=self.progress.stages,
             commit=_commit(),
+            absences=self._absences,
         )
 
     def _about_file(self, worker: str) -> Path:

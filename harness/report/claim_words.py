@@ -9,6 +9,12 @@ GROUPS = ("egress", "serve", "ports", "identity", "secrets")
 SYMBOLS = {Outcome.PROVEN: "✓", Outcome.REFUTED: "✗", Outcome.UNPROVEN: "?"}
 ABSENT = "—"
 """A claim that is not made of an example."""
+NOT_OFFERED = "○"
+"""A claim that could be made of an example, which openly does not offer it."""
+NOT_RUN = "·"
+"""A claim that this run did not judge."""
+OFFER = "not offered"
+"""How the reason of an absence begins where the example could offer it."""
 
 _SURVIVES = "egress.survives."
 _KNOWN = {claim.id: claim for claim in CLAIMS}

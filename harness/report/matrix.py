@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +36,37 @@ class Detail:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """A cell without a verdict: why."""
+
+    why: str
+
+    @property
+    def symbol(self) -> str:
+        """What stands in the cell."""
+        if not self.why:
+            return claim_words.NOT_RUN
+        return claim_words.NOT_OFFERED if self.offered_elsewhere else claim_words.ABSENT
+
+    @property
+    def words(self) -> str:
+        """Its symbol in words."""
+        if not self.why:
+            return "not run"
+        return claim_words.OFFER if self.offered_elsewhere else "not made of this example"
+
+    @property
+    def offered_elsewhere(self) -> bool:
+        """Whether the example could offer it, and does not."""
+        return self.why.startswith(claim_words.OFFER)
+
+
+@dataclass(frozen=True)
 class Line:
-    """An example: one cell a column, None where the claim is not made of it."""
+    """An example: one cell a column, a gap where there is no verdict."""
 
     subject: str
-    cells: tuple[Detail | None, ...]
+    cells: tuple[Detail | Gap, ...]
     details: tuple[Detail, ...]
 
 
@@ -53,9 +79,16 @@ class Bar:
     width: float
 
 
-def columns(entries: Iterable[ClaimEntry]) -> tuple[Column, ...]:
-    """Give the claims of all entries, each once, in their order."""
-    claims = sorted({e.claim for e in entries}, key=claim_words.order)
+def columns(record: RunRecord) -> tuple[Column, ...]:
+    """Give the claims that were judged, and those that an example openly does not offer, in their order."""
+    groups = {claim_words.group(e.claim) for e in record.entries}
+    refused = {
+        claim
+        for subject in record.subjects
+        for claim, why in record.absences.get(subject, {}).items()
+        if Gap(why).offered_elsewhere and claim_words.group(claim) in groups
+    }
+    claims = sorted({e.claim for e in record.entries} | refused, key=claim_words.order)
     return tuple(Column(c, claim_words.group(c)) for c in claims)
 
 
@@ -71,16 +104,19 @@ def lines(record: RunRecord, over: Sequence[Column]) -> tuple[Line, ...]:
             if known is None or _BADNESS[entry.verdict] > _BADNESS[known.verdict]:
                 judged[entry.claim] = entry
         details = {claim: _detail(entry, names) for claim, entry in judged.items()}
+        absences = record.absences.get(subject, {})
         found.append(
             Line(
                 subject=subject,
-                cells=tuple(details.get(c.claim) for c in over),
+                cells=tuple(details.get(c.claim) or Gap(absences.get(c.claim, "")) for c in over),
                 details=tuple(details[c.claim] for c in over if c.claim in details),
             )
         )
     return tuple(found)
 
 
+_ROOMY = 9
+"""Columns beyond which a cell has room for its symbol alone."""
 _BADNESS = {Outcome.PROVEN: 0, Outcome.UNPROVEN: 1, Outcome.REFUTED: 2}
 
 
@@ -114,7 +150,7 @@ def headline(record: RunRecord) -> str:
 
 def render(record: RunRecord, *, allure: str | None = None) -> str:
     """Give the page as HTML; `allure` is the Allure report's address relative to it, None for no link."""
-    over = columns(record.entries)
+    over = columns(record)
     found = lines(record, over)
     members = topology_picture.serves(record)
     return templates.render(
@@ -125,6 +161,8 @@ def render(record: RunRecord, *, allure: str | None = None) -> str:
         when=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(record.began)),
         columns=over,
         groups=_spans(over),
+        compact=len(over) > _ROOMY,
+        gaps={cell.symbol: cell.words for line in found for cell in line.cells if isinstance(cell, Gap)},
         lines=found,
         worst=[d for line in found for d in line.details if d.entry.verdict is not Outcome.PROVEN],
         bands=bands(record.flows, record.topology, members_allowed=members),

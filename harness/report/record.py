@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class RunRecord:
     """The flow book of the examples' own episodes, without what the harness sent to test its observers."""
     stages: tuple[Stage, ...]
     commit: str
+    absences: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By example, the claims that are not made of it, each with the reason."""
 
     @property
     def subjects(self) -> tuple[str, ...]:

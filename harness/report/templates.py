@@ -26,7 +26,7 @@ def _environment() -> Environment:
         "words": claim_words.words,
         "px": lambda value: f"{value:.1f}".removesuffix(".0"),
     }
-    environment.globals |= {"symbols": claim_words.SYMBOLS, "absent": claim_words.ABSENT}
+    environment.globals |= {"symbols": claim_words.SYMBOLS}
     return environment
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.claims.verdict import Outcome
-from harness.report import matrix
+from harness.report import claim_words, matrix
 from harness.report.entries import ClaimEntry
 from harness.report.fact_words import Names, clock, row
 from harness.report.progress import Progress
@@ -24,6 +24,8 @@ _STYLES = {Outcome.PROVEN: "green", Outcome.REFUTED: "bold red", Outcome.UNPROVE
 _VERDICT, _CLAIM, _SUBJECT, _SECONDS = 8, 27, 14, 7
 _NARROW = 100
 """Columns below which a claim's reason stands on a line of its own."""
+_ACROSS = 4
+"""Examples that stand side by side in the summary; of more, each has a line."""
 _FIRST_ROWS = 5
 """Rows of evidence that follow a refuted claim."""
 _NO_TERMINAL_WIDTH = 160
@@ -125,10 +127,11 @@ def summary(record: RunRecord, paths: Mapping[str, Path]) -> RenderableType:
         paths: what to open, by what it is: `report`, `matrix`; each a link where the terminal knows links.
     """
     parts: list[RenderableType] = [_headline(record)]
-    over = matrix.columns(record.entries)
+    over = matrix.columns(record)
     found = matrix.lines(record, over)
     if len(found) > 1:
-        parts.append(Padding(_table(over, found), (1, 0, 0, 0), expand=False))
+        table = _table(over, found) if len(found) <= _ACROSS else _by_groups(over, found)
+        parts.append(Padding(table, (1, 0, 0, 0), expand=False))
     if paths:
         parts.append(Padding(_links(paths), (1, 0, 0, 0), expand=False))
     return Group(*parts)
@@ -157,9 +160,38 @@ def _table(over: tuple[matrix.Column, ...], found: tuple[matrix.Line, ...]) -> T
     return table
 
 
-def _cell(cell: matrix.Detail | None) -> Text:
-    if cell is None:
-        return Text("-", "dim")
+def _by_groups(over: tuple[matrix.Column, ...], found: tuple[matrix.Line, ...]) -> RenderableType:
+    """One line an example, one symbol a claim, with what the symbols and their places mean."""
+    groups = list(dict.fromkeys(column.group for column in over))
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    for _ in groups:
+        table.add_column(no_wrap=True)
+    table.add_row("", *(Text(group, "dim") for group in groups))
+    for line in found:
+        cells = {group: Text() for group in groups}
+        for column, cell in zip(over, line.cells, strict=True):
+            cells[column.group].append_text(_symbol(cell)).append(" ")
+        table.add_row(Text(line.subject, "bold"), *cells.values())
+    named = [
+        f"{group}: {', '.join(claim_words.short(c.claim) for c in over if c.group == group)}"
+        for group in groups
+    ]
+    verdicts = [f"{symbol} {outcome}" for outcome, symbol in claim_words.SYMBOLS.items()]
+    gaps = {c.symbol: c.words for line in found for c in line.cells if isinstance(c, matrix.Gap)}
+    symbols = "  ".join([*verdicts, *(f"{symbol} {words}" for symbol, words in gaps.items())])
+    return Group(table, Text("\n".join(["", *named, symbols]), "dim"))
+
+
+def _symbol(cell: matrix.Detail | matrix.Gap) -> Text:
+    if isinstance(cell, matrix.Gap):
+        return Text(cell.symbol, "dim")
+    return Text(claim_words.SYMBOLS[cell.entry.verdict], _STYLES[cell.entry.verdict])
+
+
+def _cell(cell: matrix.Detail | matrix.Gap) -> Text:
+    if isinstance(cell, matrix.Gap):
+        return Text(cell.words if cell.offered_elsewhere or not cell.why else "-", "dim")
     return Text(cell.entry.verdict, _STYLES[cell.entry.verdict])
 
 

@@ -62,9 +62,9 @@ def test_each_verdict_stands_in_its_cell_with_symbol_and_word() -> None:
     assert page.cells[7:] == [
         ("c-refuted", "✗refuted"),
         ("c-refuted", "✗refuted"),
-        ("c-absent", "—not made of this example"),
+        ("c-absent", "·not run"),
         ("c-proven", "✓proven"),
-        ("c-absent", "—not made of this example"),
+        ("c-absent", "·not run"),
         ("c-unproven", "?unproven"),
         ("c-refuted", "✗refuted"),
     ]
@@ -144,15 +144,17 @@ def test_of_two_verdicts_on_one_claim_the_worse_is_shown() -> None:
         entry("x", "egress.dns", Outcome.REFUTED, "seen leaking"),
         entry("x", "egress.dns", Outcome.PROVEN, "fine"),
     )
-    (line,) = matrix.lines(replace(sample.record(), entries=two), matrix.columns(two))
+    record = replace(sample.record(), entries=two)
+    (line,) = matrix.lines(record, matrix.columns(record))
     (cell,) = line.cells
-    assert cell is not None
+    assert isinstance(cell, matrix.Detail)
     assert cell.entry.reason == "seen leaking"
 
 
 def test_columns_are_grouped_in_the_contracts_order() -> None:
     claims = ["secrets.not_exposed", "ports.none_public", "egress.dns", "other.thing", "egress.address"]
-    found = matrix.columns(entry("x", c, Outcome.PROVEN) for c in claims)
+    entries = tuple(entry("x", c, Outcome.PROVEN) for c in claims)
+    found = matrix.columns(replace(sample.record(), entries=entries))
     assert [c.claim for c in found] == [
         "egress.address",
         "egress.dns",
@@ -173,3 +175,39 @@ def test_the_report_is_linked_relative_to_the_page(tmp_path: Path) -> None:
         sample.record(), tmp_path / "reports" / "matrix.html", allure=tmp_path / "reports/allure/index.html"
     )
     assert 'href="allure/index.html"' in page.read_text(encoding="utf-8")
+
+
+def test_a_cell_without_a_verdict_says_why() -> None:
+    entries = (
+        entry("worker", "egress.dns", Outcome.PROVEN),
+        entry("app", "identity.tagged", Outcome.PROVEN),
+    )
+    absences = {
+        "worker": {"egress.confined": "not offered: smoke.toml says confined = false"},
+        "app": {
+            "egress.dns": "the example is of kind serve",
+            "egress.confined": "the example is of kind serve",
+        },
+    }
+    record = replace(sample.record(), entries=entries, absences=absences)
+    over = matrix.columns(record)
+    assert [c.claim for c in over] == ["egress.dns", "egress.confined", "identity.tagged"]
+    words = {
+        line.subject: [c.words if isinstance(c, matrix.Gap) else c.entry.verdict for c in line.cells]
+        for line in matrix.lines(record, over)
+    }
+    assert words == {
+        "worker": ["proven", "not offered", "not run"],
+        "app": ["not made of this example", "not made of this example", "proven"],
+    }
+    page = matrix.render(record)
+    assert "confined = false" in page
+    assert "○: not offered" in page
+
+
+def test_with_many_claims_a_cell_is_its_symbol_and_still_has_its_word() -> None:
+    claims = [f"egress.claim{i}" for i in range(12)]
+    entries = tuple(entry("x", c, Outcome.REFUTED) for c in claims)
+    page = matrix.render(replace(sample.record(), entries=entries))
+    assert 'class="matrix compact"' in page
+    assert Page(page).cells == [("c-refuted", "✗refuted")] * 12

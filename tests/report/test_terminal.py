@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,25 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 def test_the_summary_counts_and_links() -> None:
     text = "\n".join(plain(summary(sample.record(), {"matrix": Path("reports/matrix.html")})))
     assert text.startswith("3 of 12 claims refuted, 8 proven, 1 unproven in 14.8 s")
-    assert re.search(r"identity\.tagged +proven +-$", text, re.MULTILINE)
+    assert re.search(r"identity\.tagged +proven +not run$", text, re.MULTILINE)
     assert text.endswith("matrix  reports/matrix.html")
+
+
+def test_many_examples_have_a_line_each_and_a_symbol_a_claim() -> None:
+    record = sample.record()
+    many = [
+        replace(e, subject=f"example-{i}")
+        for i in range(13)
+        for e in record.entries
+        if e.subject == "egress-worker"
+    ]
+    lines = plain(summary(replace(record, entries=tuple(many)), {}), 100)
+    assert all(len(line) <= 100 for line in lines)
+    assert sum(line.startswith("example-") for line in lines) == 13
+    (last,) = (line for line in lines if line.startswith("example-12"))
+    assert last.split()[1:] == ["✓"] * 7
+    assert "egress: address, no_direct_packets, dns, guard_holds" in lines
+    assert "✓ proven  ✗ refuted  ? unproven" in lines
 
 
 def test_one_example_needs_no_table() -> None:
