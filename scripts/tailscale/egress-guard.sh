@@ -19,88 +19,23 @@
 # answer, 13 login refused, 14 login timed out, 15 no exit node is usable, 16 the observed egress
 # address is not an expected one, 17 CHECK_URL gave no answer, 18 its answer is no address,
 # 143 told to stop.
+#
+# tailnet.sh, in the same folder, is a part of it.
 set -euf
 
-socket=${TS_SOCKET:-${NOMAD_ALLOC_DIR:-/alloc}/tailscale/tailscaled.sock}
-key_file=${TS_AUTHKEY_FILE:-${NOMAD_SECRETS_DIR:-/secrets}/ts-authkey}
-login_server=${LOGIN_SERVER:-https://controlplane.tailscale.com}
-tailnet_name=${TAILNET_NAME:-$(hostname)}
+# shellcheck source-path=SCRIPTDIR source=tailnet.sh
+. "$(dirname "$0")/tailnet.sh"
+
 exit_node=${EXIT_NODE:-}
 fallbacks=${FALLBACK_EXIT_NODES:-}
 check_url=${CHECK_URL:-}
 expected=${EXPECTED_EGRESS:-}
 proxy=${HTTP_PROXY_ADDRESS:-127.0.0.1:${NOMAD_PORT_http:-}}
-socket_timeout=${TS_SOCKET_TIMEOUT:-15}
-login_timeout=${LOGIN_TIMEOUT:-30}
 exit_wait=${EXIT_WAIT:-5}
 check_timeout=${CHECK_TIMEOUT:-5}
 check_attempts=${CHECK_ATTEMPTS:-3}
 
-readonly EX_SETTING=10 EX_KEY=11 EX_SOCKET=12 EX_REFUSED=13 EX_LOGIN_TIMEOUT=14 EX_EXIT=15 \
-    EX_ADDRESS=16 EX_NO_ANSWER=17 EX_NOT_ADDRESS=18
-
-say() {
-    printf 'egress-guard: %s\n' "$*"
-}
-
-# refuse CODE REASON: the one way to fail, in one line.
-refuse() {
-    code=$1
-    shift
-    printf 'egress-guard: refused: %s\n' "$*" >&2
-    exit "$code"
-}
-
-scratch=$(mktemp -d "${NOMAD_TASK_DIR:-${TMPDIR:-/tmp}}/egress-guard.XXXXXX")
-child=
-# shellcheck disable=SC2317,SC2329  # called by the trap
-stop() {
-    [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || true
-    exit 143
-}
-trap 'rm -rf "$scratch"' EXIT
-trap stop TERM INT
-
-# interruptible COMMAND...: a shell hears signals only while it waits for a background child.
-interruptible() {
-    "$@" >"$scratch/out" 2>"$scratch/err" &
-    child=$!
-    code=0
-    wait "$child" || code=$?
-    child=
-    return "$code"
-}
-
-# The last line that a command said, fit for a log: printable, short, and without anything key-like.
-last_words() {
-    cat "$scratch/out" "$scratch/err" | tr '\r\t' '\n ' | sed '/^ *$/d' | tail -n 1 |
-        tr -cd '\040-\176\n' | sed 's/[th]skey-[A-Za-z0-9_-]*/[key]/g' | cut -c 1-200
-}
-
-ts() {
-    tailscale --socket="$socket" "$@"
-}
-
-# Seconds since the machine started: a clock that nobody sets.
-now() {
-    read -r uptime _ </proc/uptime
-    printf '%s' "${uptime%.*}"
-}
-
-pause() {
-    sleep 0.1 2>/dev/null || sleep 1
-}
-
-# items LIST: a comma separated list as words.
-items() {
-    printf '%s' "$1" | tr ',' ' '
-}
-
-is_number() {
-    case $1 in
-    '' | *[!0-9]*) return 1 ;;
-    esac
-}
+readonly EX_EXIT=15 EX_ADDRESS=16 EX_NO_ANSWER=17 EX_NOT_ADDRESS=18
 
 is_ipv4() {
     case $1 in
@@ -124,10 +59,8 @@ is_ipv6() {
 
 check_settings() {
     [ -n "$exit_node" ] || refuse "$EX_SETTING" "EXIT_NODE is not set"
-    for setting in "TS_SOCKET_TIMEOUT=$socket_timeout" "LOGIN_TIMEOUT=$login_timeout" "EXIT_WAIT=$exit_wait" \
-        "CHECK_TIMEOUT=$check_timeout" "CHECK_ATTEMPTS=$check_attempts"; do
-        is_number "${setting#*=}" || refuse "$EX_SETTING" "$setting is not a whole number"
-    done
+    check_numbers "TS_SOCKET_TIMEOUT=$socket_timeout" "LOGIN_TIMEOUT=$login_timeout" "EXIT_WAIT=$exit_wait" \
+        "CHECK_TIMEOUT=$check_timeout" "CHECK_ATTEMPTS=$check_attempts"
     # A list that the check could never look at would be a promise that nobody keeps.
     if [ -n "$expected" ] && [ -z "$check_url" ]; then
         refuse "$EX_SETTING" "EXPECTED_EGRESS is set, but no CHECK_URL to observe the egress address by"
@@ -153,36 +86,6 @@ check_settings() {
     fi
 }
 
-wait_for_socket() {
-    deadline=$(($(now) + socket_timeout))
-    until [ -S "$socket" ] && interruptible ts status --json --peers=false; do
-        [ "$(now)" -lt "$deadline" ] ||
-            refuse "$EX_SOCKET" "tailscaled does not answer on $socket after $socket_timeout s"
-        pause
-    done
-}
-
-backend_state() {
-    ts status --json --peers=false 2>/dev/null | sed -n 's/^  "BackendState": "\([A-Za-z]*\)".*/\1/p'
-}
-
-join() {
-    # From a file: a command line can be read by every process of the machine.
-    set -- --auth-key="file:$key_file"
-    # Restarted after a login that went well: the key may be spent, and the node needs none.
-    [ "$(backend_state)" != Running ] || set --
-    # --reset: a second run may find settings of the first, and `up` insists on hearing all of them.
-    code=0
-    interruptible ts up --reset "$@" --login-server="$login_server" --hostname="$tailnet_name" \
-        --accept-dns=false --accept-routes=false --timeout="${login_timeout}s" || code=$?
-    [ "$code" -ne 0 ] || return 0
-    words=$(last_words)
-    case $words in
-    *timeout*) refuse "$EX_LOGIN_TIMEOUT" "no login at $login_server within $login_timeout s: $words" ;;
-    *) refuse "$EX_REFUSED" "login at $login_server failed: $words" ;;
-    esac
-}
-
 # Whether the exit node that is set is in the netmap and online, as tailscaled sees it now. Read from
 # the list of peers: the shorter ExitNodeStatus keeps to the last whole netmap, so that an exit node
 # that went or came since then stands in it as it was.
@@ -198,7 +101,7 @@ exit_online() {
 # use_exit NAME: sets the exit node; `why` says why not. An unknown name or a node that does not
 # offer itself is refused by `set`, because the node is Running and has its netmap.
 use_exit() {
-    if ! interruptible ts set --exit-node="$1"; then
+    if ! ts_interruptible set --exit-node="$1"; then
         why=$(last_words)
         case $why in
         *"must be IP or"* | *"no node found in netmap"* | *"while Tailscale is starting up"*) why="not in the tailnet" ;;
@@ -258,7 +161,7 @@ judge() {
 }
 
 check_settings
-grep -qs '[^[:space:]]' "$key_file" || refuse "$EX_KEY" "no auth key in $key_file"
+check_key
 wait_for_socket
 join
 say "joined the tailnet as $tailnet_name"

@@ -72,7 +72,7 @@ def test_a_declaration_is_of_an_example_and_gives_a_reason() -> None:
     ("before", "after", "path"),
     [
         ("        attempts = 0\n", "        attempts = 3\n", "tailscale.RestartPolicy.Attempts"),
-        ('        perms       = "0400"\n', "", "egress-guard.Templates.1.Perms"),
+        ('        perms       = "0400"\n', "", "egress-guard.Templates.2.Perms"),
         ('      port "socks" {}\n', "", "ports"),
         ('        NO_PROXY = ""\n', "", "worker.Env.NO_PROXY"),
         ("scripts/tailscale/sidecar.sh", "env.template", "tailscale.Templates.0.EmbeddedTmpl"),
