@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.claims import egress, fallback, guard, identity, lookups, packets, secrets, serve
+from harness.claims import egress, fallback, guard, identity, lookups, packets, registered, secrets, serve
 from harness.claims.trust import absent, require_trust
 from harness.claims.verdict import Expectation, Outcome, Verdict
 from harness.job.example import Smoke
@@ -101,7 +101,7 @@ CLAIMS: tuple[Claim, ...] = (
         kinds=SERVE,
         episodes=frozenset({AS_IT_STANDS}),
         story="Who is let in",
-        judge=serve.reachable,
+        judge=registered.reachable,
     ),
     Claim(
         id="serve.denied_to_strangers",
@@ -117,7 +117,7 @@ CLAIMS: tuple[Claim, ...] = (
         kinds=SERVE,
         episodes=frozenset({AS_IT_STANDS}),
         story="Who is let in",
-        judge=serve.private,
+        judge=registered.private,
     ),
     Claim(
         id="identity.tagged",

@@ -32,6 +32,7 @@ def expectation_of(example: Example, rendered: Rendered, topology: Topology) -> 
         guards=rendered.guards,
         workers=rendered.workers,
         periodic=rendered.periodic,
+        registered=rendered.in_consul,
         outside=frozenset(h.name for h in topology.with_role(Role.BYSTANDER)),
     )
 

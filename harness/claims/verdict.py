@@ -82,6 +82,8 @@ class Expectation:
     """Main tasks."""
     periodic: bool = False
     """Whether it is launched by a schedule."""
+    registered: tuple[str, ...] = ()
+    """The names of the services that it registers with Consul."""
     outside: frozenset[str] = frozenset()
     """The hosts that are in no tailnet: on the internet, and on the node's LAN."""
 

@@ -53,6 +53,13 @@ class Rendered:
         """How many allocations one run of it has."""
         return sum(int(1 if group["Count"] is None else group["Count"]) for group in self.job["TaskGroups"])
 
+    @property
+    def in_consul(self) -> tuple[str, ...]:
+        """The names of the services that it registers with Consul, Nomad's default for who does not say."""
+        blocks = [b for group in self.job["TaskGroups"] for b in (group, *(group.get("Tasks") or ()))]
+        services = [service for block in blocks for service in block.get("Services") or ()]
+        return tuple(s["Name"] for s in services if (s.get("Provider") or "consul") == "consul")
+
 
 def root_of(example: Example) -> Path:
     """The folder from which a user runs this job: that which holds every file that the job names."""

@@ -133,8 +133,10 @@ def _member() -> _Inhabitant:
 
 
 def _node() -> _Inhabitant:
-    agent = File("agent.hcl", (places.fixtures() / "nomad" / "agent.hcl").read_bytes())
-    return _Inhabitant(command=(f"{FILES}/start.sh",), files=(*_programs("nomad", "start.sh"), agent))
+    settings = (
+        File(name, (places.fixtures() / "nomad" / name).read_bytes()) for name in ("agent.hcl", "consul.hcl")
+    )
+    return _Inhabitant(command=(f"{FILES}/start.sh",), files=(*_programs("nomad", "start.sh"), *settings))
 
 
 def _programs(folder: str, *names: str) -> tuple[File, ...]:

@@ -1,26 +1,30 @@
-"""The Nomad client of the lab: a Docker engine of its own, the agent, the examples' images."""
+"""The Nomad client of the lab: a Docker engine of its own, Nomad, Consul, the examples' images."""
 
 from dataclasses import dataclass
 
 from harness.lab.running_host import RunningHost
+from harness.management.consul import ConsulClient
 from harness.management.nomad import NomadClient
 from harness.management.waiting import wait_until
 
 _READY_SECONDS = 30
 _AGENT = "TCP:127.0.0.1:4646"
+_CONSUL = "TCP:127.0.0.1:8500"
 
 
 @dataclass(frozen=True)
 class Node:
-    """A Nomad node that is ready: its client, and the host below it."""
+    """A Nomad node that is ready: the clients of its agents, and the host below it."""
 
     host: RunningHost
     nomad: NomadClient
+    consul: ConsulClient
     id: str
 
     def close(self) -> None:
-        """Close the client; the lab removes the host."""
+        """Close the clients; the lab removes the host."""
         self.nomad.close()
+        self.consul.close()
 
 
 def connect(host: RunningHost) -> Node:
@@ -33,7 +37,9 @@ def connect(host: RunningHost) -> Node:
         what="the Nomad agent answers and has a leader",
         tail=lambda: agent_log(host, "nomad"),
     )
-    return Node(host, nomad, nomad.wait_for_docker(_READY_SECONDS))
+    # It was there before Nomad's agent was started (fixtures/nomad/start.sh).
+    consul = ConsulClient(host.transport("socat", "-", _CONSUL))
+    return Node(host, nomad, consul, nomad.wait_for_docker(_READY_SECONDS))
 
 
 def agent_log(host: RunningHost, program: str, lines: int = 25) -> str:

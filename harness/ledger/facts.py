@@ -222,6 +222,36 @@ class AttemptSeen:
 
 
 @dataclass(frozen=True)
+class CheckSeen:
+    """One check of a registered service: passing, warning or critical, and what it last said."""
+
+    name: str
+    status: str
+    output: str
+
+
+@dataclass(frozen=True)
+class RegisteredService:
+    """One instance of a service as whoever asks the catalogue is told of it."""
+
+    allocation: str
+    name: str
+    address: str
+    port: int
+    checks: tuple[CheckSeen, ...]
+
+
+@dataclass(frozen=True)
+class CatalogueSeen:
+    """Consul's catalogue while the job ran."""
+
+    names: tuple[str, ...]
+    """Every service that it knows; Consul's own is always among them, unless the look was blind."""
+    registered: tuple[RegisteredService, ...]
+    """What the job's allocations registered."""
+
+
+@dataclass(frozen=True)
 class SecretScan:
     """A place was searched for the auth key: and for a marker known to be there, so a blind search shows."""
 
@@ -278,6 +308,7 @@ Fact = (
     | TailnetSeen
     | ExitWithdrawn
     | AttemptSeen
+    | CatalogueSeen
     | SecretScan
     | LieTold
     | ObserverFailed

@@ -17,12 +17,13 @@ from harness.ledger.facts import (
     LaunchSeen,
     Moment,
     PortsHeld,
+    RegisteredService,
     TailnetNode,
     TailnetSeen,
 )
 from harness.management.nomad import Allocation
 from harness.management.waiting import wait_until
-from harness.probes import control_traffic, following, packets, recording, secret_scan, serve, watch
+from harness.probes import consul, control_traffic, following, packets, recording, secret_scan, serve, watch
 from harness.probes.secret_scan import Secret
 from harness.probes.stage import Stage
 
@@ -86,7 +87,7 @@ class _Episode:
                 allocations = self._follow(submission, rendered, secret)
                 if self.example.smoke.serve:
                     shown.update("asked for what it serves, from everywhere")
-                    self._serve(allocations, {n.id for n in before.result()})
+                    self._serve(rendered, allocations, {n.id for n in before.result()})
                 shown.update("observers are read")
                 self._read_observers(begin, capture, job_began)
                 shown.update("stops, and leaves the tailnet")
@@ -115,7 +116,7 @@ class _Episode:
         serves = bool(self.example.smoke.serve)
         return following.follow(self.stage, submission, rendered, self.pool, look, serves=serves)
 
-    def _serve(self, allocations: list[Allocation], before: set[str]) -> None:
+    def _serve(self, rendered: Rendered, allocations: list[Allocation], before: set[str]) -> None:
         """Ask for what the job serves, from everywhere; the node's name is known once it has joined."""
         joined = [n for n in self.nodes(Moment.RUNNING) if n.id not in before]
         ports = PortsHeld(
@@ -123,7 +124,20 @@ class _Episode:
             tuple(port for a in allocations for port in self.lab.node.nomad.ports(a.id)),
         )
         self.write(ports, "nomad")
-        for attempt in serve.ask_everyone(self.lab, self.example.smoke.serve, joined, ports.ports, self.pool):
+        registered: tuple[RegisteredService, ...] = ()
+        if rendered.in_consul:
+            catalogue = consul.look(self.lab.node.consul, [a.id for a in allocations])
+            self.write(catalogue, "consul")
+            registered = catalogue.registered
+        attempts = serve.ask_everyone(
+            self.lab,
+            self.example.smoke.serve,
+            joined,
+            ports.ports,
+            self.pool,
+            registered=registered,
+        )
+        for attempt in attempts:
             self.write(attempt, attempt.by)
 
     def _read_observers(self, begin: watch.Mark, capture: Capture, job_began: float) -> None:

@@ -13,6 +13,7 @@ from harness.lab.running_host import RunningHost
 from harness.ledger.facts import AttemptSeen, Way
 
 FULL_NAME, SHORT_NAME, ADDRESS = "full name", "short name", "tailnet address"
+REGISTERED = "registered address"
 SOCKS = "socks5h://127.0.0.1:1055"
 """A member's own SOCKS proxy; with `h`, names are the tailnet's (host_plans._member)."""
 _SHOWN = 2000  # characters of a body

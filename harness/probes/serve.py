@@ -14,9 +14,9 @@ from harness.errors import LabError
 from harness.job.example import ServePromise
 from harness.lab.lab import Lab
 from harness.lab.topology import CLIENT, STRANGER, Role
-from harness.ledger.facts import AttemptSeen, TailnetNode, Way
+from harness.ledger.facts import AttemptSeen, RegisteredService, TailnetNode, Way
 from harness.management.waiting import wait_until
-from harness.probes.asking import ADDRESS, FULL_NAME, SHORT_NAME, Ask, ask
+from harness.probes.asking import ADDRESS, FULL_NAME, REGISTERED, SHORT_NAME, Ask, ask
 
 _CONTROL_PORT = 9  # discard (RFC 863): below the dynamic ports, so no job is given it
 _NETMAP_SECONDS = 10
@@ -36,6 +36,8 @@ def ask_everyone(
     joined: Sequence[TailnetNode],
     held: Sequence[int],
     pool: ThreadPoolExecutor,
+    *,
+    registered: Sequence[RegisteredService] = (),
 ) -> list[AttemptSeen]:
     """Ask for every promise from every place; an answer that does not come is a finding, not an error.
 
@@ -45,6 +47,7 @@ def ask_everyone(
         joined: the nodes by which it joined the tailnet.
         held: the ports that its allocations were given on the Nomad node.
         pool: what is asked side by side.
+        registered: what Consul's catalogue names, which those outside try too.
 
     Raises:
         LabError: a host of the lab cannot ask at all.
@@ -57,6 +60,12 @@ def ask_everyone(
         Ask(Way.DIRECT, f"http://{_in_url(address)}:{port}/", address, port, control=port == _CONTROL_PORT)
         for address in map(str, (*node.v4, *node.v6))
         for port in sorted({a.port for a in asks} | set(held) | {_CONTROL_PORT})
+    ]
+    outside += [
+        Ask(Way.DIRECT, f"http://{_in_url(s.address)}:{s.port}/", REGISTERED, s.port, address=address)
+        # Its name means nothing to them, so they are told the tailnet addresses behind it as well.
+        for s in registered
+        for address in ("", *(a for member in joined for a in member.addresses))
     ]
     inside = [Ask(Way.LOOPBACK, f"http://127.0.0.1:{port}/", "127.0.0.1", port) for port in held]
     _wait_for_netmap(lab, names)

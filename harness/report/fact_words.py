@@ -169,6 +169,16 @@ def _(fact: f.AttemptSeen, names: Names) -> str:
     return f"{fact.by} asked for {fact.target}{where}{' as a control' if fact.control else ''}{again}: {came}"
 
 
+@describe.register
+def _(fact: f.CatalogueSeen, names: Names) -> str:  # noqa: ARG001
+    told = "; ".join(
+        f"{s.name} at {s.address}:{s.port}, "
+        + (", ".join(f"{c.name} {c.status}" for c in s.checks) or "without a check")
+        for s in fact.registered
+    )
+    return f"the catalogue: {told or 'nothing of this job'}"
+
+
 def _task_end(task: f.TaskEnd) -> str:
     state = "failed" if task.failed else task.state
     return state if task.started else f"{state}, never started"

@@ -44,7 +44,7 @@ _MADE = {
     "host": Made({"BASE": "base"}),
     "control": Made({"BASE": "base", "HEADSCALE": "headscale"}),
     "member": Made({"BASE": "base", "TAILSCALE": "tailscale"}),
-    "node": Made({"BASE": "base", "NOMAD": "nomad"}),
+    "node": Made({"BASE": "base", "NOMAD": "nomad", "CONSUL": "consul"}),
     "example-tailscale": Made({"UPSTREAM": "tailscale"}, "example"),
     "example-python": Made({"UPSTREAM": "python"}, "example"),
 }
@@ -52,7 +52,7 @@ LAB = ("router", "host", "control", "member", "node")
 """Images that hosts of the lab are started from."""
 EXAMPLES = ("example-tailscale", "example-python")
 """Images that jobs name; inside the lab they carry their official names."""
-ALL = (*LAB, *EXAMPLES, "consul")
+ALL = (*LAB, *EXAMPLES)
 """What `prepare` makes exist."""
 
 

@@ -42,9 +42,8 @@ for folder in examples/*/; do
     if [ -e "$1" ]; then mypy "$@"; fi
 done
 
-step "scripts"
-find scripts fixtures -name '*.sh' -exec sh -n {} \;
-find scripts fixtures bench -name '*.sh' -exec shellcheck --external-sources {} +
+step "scripts and jobs"
+./scripts/runtime/validate.sh
 
 if [ -n "$quick" ]; then
     step "tests without a lab"
