@@ -103,6 +103,43 @@ def test_json(service: Service) -> None:
     assert answer == {"ip": "127.0.0.1", "token": "t-2"}
 
 
+def test_a_feed_of_events_that_is_read_in_pages(service: Service) -> None:
+    def page(after: int) -> list[dict[str, object]]:
+        answer = json.loads(service.get(service.url("https", "127.0.0.1", f"/events?after={after}")))
+        events: list[dict[str, object]] = answer["events"]
+        return events
+
+    assert [[event["id"] for event in page(after)] for after in (0, 5, 10, 12)] == [
+        [1, 2, 3, 4, 5],
+        [6, 7, 8, 9, 10],
+        [11, 12],
+        [],
+    ]
+    assert page(0)[0] == {"id": 1, "type": "order.paid", "data": {"order": 1001}}
+    assert service.last().request.target.endswith("/events")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/events/3/ack", 200),
+        ("GET", "/events/3/ack", 404),
+        ("POST", "/events/0/ack", 404),
+        ("POST", "/events/13/ack", 404),
+        ("GET", "/events?after=-1", 400),
+        ("GET", "/events?after=", 200),
+    ],
+)
+def test_an_acknowledgement_is_in_the_book(service: Service, method: str, path: str, status: int) -> None:
+    url = service.url("http", "127.0.0.1", path)
+    headers = {"X-Request-Token": "ack-1"}
+    answer = httpx.request(method, url, headers=headers, timeout=5, trust_env=False)
+    assert answer.status_code == status
+    assert isinstance(answer.json(), dict)
+    seen = service.last().request
+    assert (seen.token, seen.target) == ("ack-1", f"{method} {url.partition('?')[0]}")
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "token"),
     [

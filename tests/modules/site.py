@@ -16,13 +16,17 @@ import trustme
 
 @dataclass(frozen=True)
 class Page:
-    """One answer. `drip` sends the body a byte at a time and never ends it; `hang_up` closes unannounced."""
+    """One answer. `drip` sends the body a byte at a time and never ends it; `hang_up` closes unannounced.
+
+    `cut_short` announces more than the body and closes after it.
+    """
 
     body: str = ""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     drip: bool = False
     hang_up: bool = False
+    cut_short: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,13 +149,13 @@ def _server(site: Site, tls: ssl.SSLContext | None) -> _Server:
             self.send_response(page.status)
             for name, value in page.headers.items():
                 self.send_header(name, value)
-            length = 1_000_000 if page.drip else len(page.body.encode())
+            length = 1_000_000 if page.drip or page.cut_short else len(page.body.encode())
             self.send_header("Content-Length", str(length))
             self.end_headers()
             self.wfile.write(page.body.encode())
             while page.drip and site.pause():
                 self.wfile.write(b".")
-            self.close_connection = self.close_connection or page.drip or page.hang_up
+            self.close_connection = self.close_connection or page.drip or page.hang_up or page.cut_short
 
         do_GET = do_POST = answer  # noqa: N815 - http.server's names
 

@@ -1,0 +1,428 @@
+# What others do by a public webhook receiver, without one: a bridge asks for events, out by a Tailscale exit node,
+# and hands each to a handler beside it. See README.md for what that promises and what it does not.
+#
+# From the repository's root, which is where file() looks:
+#   nomad job run -var-file=examples/webhook-bridge/vars/exit-a.hcl examples/webhook-bridge/webhook-bridge.nomad.hcl
+
+# --- where ---
+
+variable "datacenters" {
+  description = "Datacenters to run in, comma separated"
+  type        = string
+  default     = "*"
+}
+
+# --- the tailnet ---
+
+variable "login_server" {
+  description = "Control server: Tailscale's, or your headscale"
+  type        = string
+  default     = "https://controlplane.tailscale.com"
+}
+
+variable "tailnet_name" {
+  description = "The node's name in the tailnet; the short allocation id is added, so that it is unique"
+  type        = string
+  default     = "webhook-bridge"
+}
+
+variable "secrets_path" {
+  description = "The Nomad Variable whose item TS_AUTHKEY is the auth key: ephemeral, reusable, tagged tag:nomad-worker"
+  type        = string
+  default     = "nomad/jobs/notailcar/example/secrets"
+}
+
+variable "tailscale_logs" {
+  description = "Whether tailscaled may send its logs to Tailscale, who need them to give support"
+  type        = bool
+  default     = false
+}
+
+# --- the way out ---
+# Lists are comma separated text, so that they can be given as -var KEY=A,B without any quoting.
+
+variable "exit_node" {
+  description = "The exit node: its name or its tailnet address (vars/ holds one file for each of ours)"
+  type        = string
+}
+
+variable "fallback_exit_nodes" {
+  description = "Exit nodes to try when that one is not there, in order, comma separated"
+  type        = string
+  default     = ""
+}
+
+variable "check_url" {
+  description = "A URL that answers with the caller's address as plain text, by http; empty: the exit is not checked from outside"
+  type        = string
+  default     = ""
+}
+
+variable "expected_egress" {
+  description = "The addresses that check_url may see, those of the fallbacks too, comma separated; empty: any"
+  type        = string
+  default     = ""
+}
+
+variable "exit_wait" {
+  description = "Seconds to wait for an exit node that is not there yet"
+  type        = number
+  default     = 5
+}
+
+variable "guard_restarts" {
+  description = "How often a guard that refused is tried again before the allocation fails"
+  type        = number
+  default     = 2
+}
+
+# --- the bridge ---
+
+variable "bridge_feed_url" {
+  description = "The events API: GET ?after=ID gives a page of events, POST /ID/ack acknowledges one"
+  type        = string
+  default     = "https://events.example.com/events"
+}
+
+variable "bridge_after" {
+  description = "The event to begin after, at the very first start"
+  type        = number
+  default     = 0
+}
+
+variable "bridge_events" {
+  description = "How many events to pass on before it ends; 0: it never does"
+  type        = number
+  default     = 0
+}
+
+variable "bridge_interval" {
+  description = "Seconds between two polls when there is nothing new, as text, as it may be a fraction"
+  type        = string
+  default     = "10"
+}
+
+# --- images ---
+
+variable "tailscale_image" {
+  description = "Holds tailscale and tailscaled"
+  type        = string
+  default     = "tailscale/tailscale:v1.102.3"
+}
+
+variable "guard_image" {
+  description = "Holds tailscale, and curl or wget (curl for a check_url by https); empty: the tailscale image"
+  type        = string
+  default     = ""
+}
+
+variable "worker_image" {
+  description = "Holds python3 with sqlite3, version 3.11 or later"
+  type        = string
+  default     = "python:3.13-slim"
+}
+
+locals {
+  guard_image = var.guard_image != "" ? var.guard_image : var.tailscale_image
+}
+
+job "webhook-bridge" {
+  type        = "batch"
+  datacenters = [for name in split(",", var.datacenters) : trimspace(name)]
+
+  group "webhook-bridge" {
+    # A new allocation is a new node with a new guard, which may take the fallback: again and again, as
+    # events wait for as long as nobody passes them on, but ever more rarely.
+    reschedule {
+      attempts       = 0
+      interval       = "0s"
+      delay          = "30s"
+      delay_function = "exponential"
+      max_delay      = "1h"
+      unlimited      = true
+    }
+
+    # Logs of four tasks, the cursor, and what the handler has done. The last two, in alloc/data, go along
+    # to the allocation that takes the place of this one, also from another client while that is there.
+    ephemeral_disk {
+      sticky  = true
+      migrate = true
+      size    = 300
+    }
+
+    # Dynamic, so that several of these fit on one client. Nomad only keeps the numbers apart; who
+    # listens is the sidecar, on loopback.
+    network {
+      port "socks" {}
+      port "http" {}
+      port "handler" {}
+    }
+
+    task "tailscale" {
+      driver = "docker"
+
+      lifecycle {
+        hook    = "prestart"
+        sidecar = true
+      }
+
+      config {
+        image        = var.tailscale_image
+        network_mode = "host"
+        command      = "/bin/sh"
+        args         = ["${NOMAD_TASK_DIR}/sidecar.sh"]
+
+        # Userspace networking opens ordinary sockets: nothing here needs a privilege.
+        cap_drop        = ["ALL"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 100
+      }
+
+      # Other delimiters: a script may hold two braces in a row.
+      template {
+        data            = file("scripts/tailscale/sidecar.sh")
+        destination     = "${NOMAD_TASK_DIR}/sidecar.sh"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      env {
+        # Logs go to the allocation, not to Tailscale.
+        TS_NO_LOGS_NO_SUPPORT = var.tailscale_logs ? "false" : "true"
+        # In a datacenter no router opens ports on request; asking for it is only noise on the LAN.
+        TS_DISABLE_PORTMAPPER = "1"
+      }
+
+      # No restart: for a moment after it, tailscaled has no exit node yet and its proxies send straight
+      # out. So a sidecar that dies ends the allocation, and the worker with it.
+      restart {
+        attempts = 0
+        mode     = "fail"
+      }
+
+      # Logging out takes up to 5 s, ending tailscaled up to 2.
+      kill_timeout = "10s"
+
+      # tailscaled takes about 40 MB at rest; twice that under load, and some room.
+      resources {
+        cpu    = 200
+        memory = 128
+      }
+
+      logs {
+        max_files     = 3
+        max_file_size = 5
+      }
+    }
+
+    task "egress-guard" {
+      driver = "docker"
+
+      lifecycle {
+        hook    = "prestart"
+        sidecar = false
+      }
+
+      config {
+        image        = local.guard_image
+        network_mode = "host"
+        command      = "/bin/sh"
+        args         = ["${NOMAD_TASK_DIR}/egress-guard.sh"]
+
+        cap_drop        = ["ALL"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 50
+      }
+
+      template {
+        data            = file("scripts/tailscale/egress-guard.sh")
+        destination     = "${NOMAD_TASK_DIR}/egress-guard.sh"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      # A file, in memory and for this task alone: a container's environment can be read by whoever may
+      # `docker inspect` it, and a command line by every process of the machine.
+      template {
+        data        = "{{ with nomadVar \"${var.secrets_path}\" }}{{ .TS_AUTHKEY }}{{ end }}"
+        destination = "${NOMAD_SECRETS_DIR}/ts-authkey"
+        perms       = "0400"
+        # The key is spent once the node has joined; a new one is no reason to disturb it.
+        change_mode = "noop"
+      }
+
+      env {
+        LOGIN_SERVER        = var.login_server
+        TAILNET_NAME        = "${var.tailnet_name}-${NOMAD_SHORT_ALLOC_ID}"
+        EXIT_NODE           = var.exit_node
+        FALLBACK_EXIT_NODES = var.fallback_exit_nodes
+        EXIT_WAIT           = var.exit_wait
+        CHECK_URL           = var.check_url
+        EXPECTED_EGRESS     = var.expected_egress
+      }
+
+      # The worker waits for success. A few tries bridge an exit node that is just starting; then the
+      # allocation fails, with the guard's reason in its log.
+      restart {
+        attempts = var.guard_restarts
+        delay    = "2s"
+        interval = "10m"
+        mode     = "fail"
+      }
+
+      kill_timeout = "5s"
+
+      # A shell, and the tailscale command for moments.
+      resources {
+        cpu    = 100
+        memory = 96
+      }
+
+      logs {
+        max_files     = 3
+        max_file_size = 5
+      }
+    }
+
+    # What events are for: on loopback, without a way out of its own, and there before the bridge is.
+    task "handler" {
+      driver = "docker"
+      user   = "65534:65534"
+
+      lifecycle {
+        hook    = "prestart"
+        sidecar = true
+      }
+
+      config {
+        image        = var.worker_image
+        network_mode = "host"
+        command      = "python3"
+        args         = ["-u", "${NOMAD_TASK_DIR}/handler.py"]
+
+        cap_drop        = ["ALL"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 50
+      }
+
+      template {
+        data            = file("examples/webhook-bridge/handler.py")
+        destination     = "${NOMAD_TASK_DIR}/handler.py"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      env {
+        HANDLER_PORT            = "${NOMAD_PORT_handler}"
+        PYTHONDONTWRITEBYTECODE = "1"
+      }
+
+      # It knows from its database what it has done: to start it again does no harm.
+      restart {
+        attempts = 10
+        delay    = "1s"
+        interval = "10m"
+        mode     = "fail"
+      }
+
+      # It ends when what it is at is written.
+      kill_timeout = "10s"
+
+      resources {
+        cpu    = 100
+        memory = 96
+      }
+
+      logs {
+        max_files     = 3
+        max_file_size = 5
+      }
+    }
+
+    task "bridge" {
+      driver = "docker"
+
+      # Nobody: tailscaled takes orders, such as "no exit node", from root.
+      user = "65534:65534"
+
+      config {
+        image        = var.worker_image
+        network_mode = "host"
+        command      = "python3"
+        args         = ["-u", "${NOMAD_TASK_DIR}/bridge.py"]
+
+        cap_drop        = ["ALL"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 100
+      }
+
+      template {
+        data            = file("examples/webhook-bridge/bridge.py")
+        destination     = "${NOMAD_TASK_DIR}/bridge.py"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      template {
+        data            = file("examples/webhook-bridge/cursor.py")
+        destination     = "${NOMAD_TASK_DIR}/cursor.py"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      env {
+        # Both spellings: curl reads only the lower one for http, others only the upper one.
+        HTTP_PROXY  = "http://127.0.0.1:${NOMAD_PORT_http}"
+        HTTPS_PROXY = "http://127.0.0.1:${NOMAD_PORT_http}"
+        http_proxy  = "http://127.0.0.1:${NOMAD_PORT_http}"
+        https_proxy = "http://127.0.0.1:${NOMAD_PORT_http}"
+        # socks5h, not socks5: with it names are resolved at the exit, and not by the node's own resolver.
+        ALL_PROXY = "socks5h://127.0.0.1:${NOMAD_PORT_socks}"
+        all_proxy = "socks5h://127.0.0.1:${NOMAD_PORT_socks}"
+        # Set, and empty: nothing bypasses, whatever the image brings along.
+        NO_PROXY = ""
+        no_proxy = ""
+
+        BRIDGE_FEED_URL    = var.bridge_feed_url
+        BRIDGE_HANDLER_URL = "http://127.0.0.1:${NOMAD_PORT_handler}/events"
+        BRIDGE_AFTER       = var.bridge_after
+        BRIDGE_EVENTS      = var.bridge_events
+        BRIDGE_INTERVAL    = var.bridge_interval
+        # A request ends before kill_timeout does.
+        BRIDGE_TIMEOUT          = "10"
+        PYTHONDONTWRITEBYTECODE = "1"
+      }
+
+      # It goes on where its cursor stands. Nomad does not run the guard again for it; the exit node stays set
+      # as long as the sidecar runs.
+      restart {
+        attempts = 3
+        delay    = "2s"
+        interval = "10m"
+        mode     = "fail"
+      }
+
+      # It ends within the request that it is at, which takes 10 s at most.
+      kill_timeout = "15s"
+
+      resources {
+        cpu    = 200
+        memory = 128
+      }
+
+      logs {
+        max_files     = 3
+        max_file_size = 5
+      }
+    }
+  }
+}
