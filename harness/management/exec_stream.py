@@ -4,15 +4,19 @@ import io
 import select
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import httpcore
 from docker import DockerClient
 
 from harness.management.docker_frames import Frames
 from harness.management.waiting import wait_until
+
+T = TypeVar("T")
 
 _END_SECONDS = 10.0
 
@@ -36,15 +40,17 @@ class ExecStream(httpcore.NetworkStream):
         self._attached: Any = engine.api.exec_start(self._id, socket=True)
         # docker-py gives a SocketIO over plain sockets and the TLS socket itself elsewhere.
         self._socket = cast(socket.socket, getattr(self._attached, "_sock", self._attached))
+        # Never blocking, and never with a timeout of its own: one thread reads while another writes, and
+        # both would share it.
+        self._socket.setblocking(False)
         self._frames = Frames()
-        self._frames.feed(_read_ahead(self._attached, self._socket))
+        self._frames.feed(_read_ahead(self._attached))
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read up to `max_bytes` of the program's stdout; empty at its end. Raises httpcore.ReadTimeout."""
         while not self._frames.stdout:
-            self._socket.settimeout(timeout)
             try:
-                received = self._socket.recv(65536)
+                received = _when_ready(self._socket, lambda: self._socket.recv(65536), select.POLLIN, timeout)
             except TimeoutError as error:
                 raise httpcore.ReadTimeout(f"nothing came in {timeout} s") from error
             except (OSError, ValueError) as error:
@@ -63,12 +69,14 @@ class ExecStream(httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write all of `buffer` to the program's stdin. Raises httpcore.WriteTimeout or WriteError."""
-        self._socket.settimeout(timeout)
+        unsent = memoryview(buffer)
         try:
-            self._socket.sendall(buffer)
+            while unsent:
+                sent = _when_ready(self._socket, partial(self._socket.send, unsent), select.POLLOUT, timeout)
+                unsent = unsent[sent:]
         except TimeoutError as error:
             raise httpcore.WriteTimeout(f"nothing was taken in {timeout} s") from error
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise httpcore.WriteError(str(error)) from error
 
     def end_input(self) -> None:
@@ -108,21 +116,35 @@ class ExecStream(httpcore.NetworkStream):
         return None
 
 
-def _read_ahead(attached: Any, connection: socket.socket) -> bytes:  # noqa: ANN401 - docker-py's own
+def _when_ready(connection: socket.socket, attempt: Callable[[], T], event: int, timeout: float | None) -> T:
+    """Attempt what the socket may not be ready for, again whenever it is. Raises TimeoutError."""
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        try:
+            return attempt()
+        except ssl.SSLWantReadError:
+            event = select.POLLIN
+        except ssl.SSLWantWriteError:
+            event = select.POLLOUT
+        except BlockingIOError:
+            pass
+        poll = select.poll()
+        poll.register(connection, event)
+        if not poll.poll(None if end is None else max(0.0, end - time.monotonic()) * 1000):
+            raise TimeoutError
+
+
+def _read_ahead(attached: Any) -> bytes:  # noqa: ANN401 - docker-py's own
     """What http.client took from the connection beyond the headers: where we were slow, the first frames."""
     response = getattr(attached, "_response", None)
     reader = response.raw._fp.fp if response is not None else None
     # A channel of SSH has no such reader, and nothing is read ahead there.
     if not isinstance(reader, io.BufferedReader):
         return b""
-    # Empty-handed, peek would wait for the program to say something.
-    connection.settimeout(0)
     try:
         return bytes(reader.peek())
     except ssl.SSLWantReadError:
         return b""
-    finally:
-        connection.settimeout(None)
 
 
 class ExecBackend(httpcore.NetworkBackend):
