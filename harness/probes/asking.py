@@ -89,11 +89,11 @@ def _by_curl(host: RunningHost, asks: Sequence[Ask]) -> list[AttemptSeen]:
     )
     pattern = rf"^{mark} begin (\d+)\r?\n(.*?)\n{mark} end (\d+) (\d+) ([\d.]+) ([\d.]+) ([^\n]*)$"
     found = re.findall(pattern, text, re.MULTILINE | re.DOTALL)
-    return [_attempt(host.name, asks[int(number)], _Curled(*rest)) for number, *rest in found]
+    return [attempt_of(host.name, asks[int(number)], Curled(*rest)) for number, *rest in found]
 
 
 @dataclass(frozen=True)
-class _Curled:
+class Curled:
     """What curl said of one request, in its own words (curl(1), --write-out)."""
 
     content: str
@@ -105,16 +105,19 @@ class _Curled:
 
     @property
     def status(self) -> int:
+        """The HTTP status; 0 where there was no HTTP answer."""
         return int(self.http_code)
 
     def connected(self, way: Way) -> bool:
+        """Whether anything took the connection, asked by this way."""
         code = int(self.exitcode)
         # Through a proxy, `time_connect` is the proxy's own.
         direct = way is not Way.TAILNET and float(self.time_connect) > 0
         return direct or float(self.time_pretransfer) > 0 or code in _HANDSHAKE or code not in _NOTHING
 
 
-def _attempt(by: str, asked: Ask, curled: _Curled) -> AttemptSeen:
+def attempt_of(by: str, asked: Ask, curled: Curled) -> AttemptSeen:
+    """What became of something that a host asked for by curl. Pure."""
     content = curled.content.replace("\r\n", "\n")
     head, _, body = content.partition("\n\n") if curled.status else ("", "", content)
     return AttemptSeen(
