@@ -27,3 +27,9 @@ def test_egress_dns(judged: Judged) -> None:
 def test_egress_guard_holds(judged: Judged) -> None:
     """No worker starts while its exit is absent or the observed address is wrong."""
     judged.assert_proven()
+
+
+@pytest.mark.claim("egress.confined")
+def test_egress_confined(judged: Judged) -> None:
+    """From the network namespace of a worker, nothing gets out but through the proxies."""
+    judged.assert_proven()

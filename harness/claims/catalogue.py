@@ -3,10 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.claims import egress, guard, identity, lookups, packets, secrets
+from harness.claims import confined, egress, guard, identity, lookups, packets, ports, secrets
 from harness.claims.trust import absent, require_trust
 from harness.claims.verdict import Expectation, Outcome, Verdict
-from harness.ledger.episodes import ADDRESS_WRONG, AS_IT_STANDS, CONTROL, EXIT_ABSENT
+from harness.job.example import Smoke
+from harness.ledger.episodes import (
+    ADDRESS_WRONG,
+    AS_IT_STANDS,
+    CONTROL,
+    ESCAPE,
+    ESCAPE_CONTROL,
+    EXIT_ABSENT,
+    PORTS,
+)
 from harness.ledger.ledger import History
 
 EGRESS = frozenset({"egress"})
@@ -30,6 +39,12 @@ class Claim:
     """The bare judgement; `catalogue.judge` first asks whether the observers can be believed."""
     books: frozenset[str] = frozenset()
     """The episodes whose flow book it reads."""
+    applies: Callable[[Smoke], bool] = lambda _: True
+    """Whether it is made of an example of these kinds that promises this."""
+
+    def made_of(self, smoke: Smoke) -> bool:
+        """Whether this claim is made of an example with these promises; one that is not is absent."""
+        return smoke.kind in self.kinds and self.applies(smoke)
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -66,6 +81,24 @@ CLAIMS: tuple[Claim, ...] = (
         episodes=frozenset({AS_IT_STANDS, EXIT_ABSENT, ADDRESS_WRONG}),
         story="When the exit is not there",
         judge=guard.guard_holds,
+    ),
+    Claim(
+        id="egress.confined",
+        title="Even a process that ignores its proxies cannot get out",
+        kinds=EGRESS,
+        episodes=frozenset({ESCAPE, ESCAPE_CONTROL}),
+        story="Where traffic leaves",
+        judge=confined.confined,
+        books=frozenset({ESCAPE, ESCAPE_CONTROL}),
+        applies=lambda smoke: smoke.egress is not None and smoke.egress.confined,
+    ),
+    Claim(
+        id="ports.none_public",
+        title="What the job opens is reached through the tailnet alone",
+        kinds=EVERY_KIND,
+        episodes=frozenset({PORTS}),
+        story="Open ports",
+        judge=ports.none_public,
     ),
     Claim(
         id="identity.tagged",

@@ -64,6 +64,10 @@ class Submission:
                     return allocation
         raise AssertionError("snapshots ends by raising")
 
+    def allocations(self) -> list[Allocation]:
+        """Its allocations as they stand."""
+        return self._nomad.allocations(self.job, self.namespace)
+
     def stop(self) -> None:
         """Stop the job and wait until none of its allocations runs. Raises LabError."""
         self._nomad.stop(self.job, self.namespace, purge=False)

@@ -11,8 +11,8 @@ from harness.errors import NoTailCarError
 from harness.job.example import Example
 from harness.job.rendering import Rendered, fill, root_of
 from harness.lab.topology import Topology
-from harness.ledger.episodes import ADDRESS_WRONG, EXIT_ABSENT
-from harness.probes import as_it_stands, guard
+from harness.ledger.episodes import ADDRESS_WRONG, ESCAPE, EXIT_ABSENT, PORTS
+from harness.probes import as_it_stands, guard, ports
 from harness.probes.stage import Stage, site_values
 
 
@@ -40,6 +40,7 @@ class Executions:
         self.stage = stage
         self._rendered: dict[str, Rendered] = {}
         self._tested: set[str] = set()
+        self._scanned: set[str] = set()
         self._failed: dict[str, NoTailCarError] = {}
 
     def judge(self, claim: Claim, example: Example) -> Judged:
@@ -63,6 +64,9 @@ class Executions:
         if claim.episodes & {EXIT_ABSENT, ADDRESS_WRONG} and example.name not in self._tested:
             guard.run(self.stage, example, rendered)
             self._tested.add(example.name)
+        if claim.episodes & {PORTS, ESCAPE} and example.name not in self._scanned:
+            ports.run(self.stage, example, rendered)
+            self._scanned.add(example.name)
         return rendered
 
 

@@ -81,7 +81,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.fixturenames.append("example")
     try:
         claim = _claim_of(marker)
-        apt = [e for e in _examples(metafunc.config) if e.smoke.kind in claim.kinds]
+        apt = [e for e in _examples(metafunc.config) if claim.made_of(e.smoke)]
     except NoTailCarError as error:
         # The person's input, not a scenario, is at fault: nothing is run, and the end of the output says why.
         metafunc.config.stash[REFUSED] = error
