@@ -33,3 +33,9 @@ def test_egress_guard_holds(judged: Judged) -> None:
 def test_egress_fallback(judged: Judged) -> None:
     """With the first exit gone, a fallback carries all traffic."""
     judged.assert_proven()
+
+
+@pytest.mark.claim("egress.confined")
+def test_egress_confined(judged: Judged) -> None:
+    """From the network namespace of a worker, nothing gets out but through the proxies."""
+    judged.assert_proven()

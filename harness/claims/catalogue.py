@@ -3,11 +3,32 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.claims import egress, fallback, guard, identity, lookups, packets, registered, secrets, serve
+from harness.claims import (
+    confined,
+    egress,
+    fallback,
+    guard,
+    identity,
+    lookups,
+    packets,
+    ports,
+    registered,
+    secrets,
+    serve,
+)
 from harness.claims.trust import absent, require_trust
 from harness.claims.verdict import Expectation, Outcome, Verdict
 from harness.job.example import Smoke
-from harness.ledger.episodes import ADDRESS_WRONG, AS_IT_STANDS, CONTROL, EXIT_ABSENT, EXIT_WITHDRAWN
+from harness.ledger.episodes import (
+    ADDRESS_WRONG,
+    AS_IT_STANDS,
+    CONTROL,
+    ESCAPE,
+    ESCAPE_CONTROL,
+    EXIT_ABSENT,
+    EXIT_WITHDRAWN,
+    PORTS,
+)
 from harness.ledger.ledger import History
 
 EGRESS = frozenset({"egress"})
@@ -21,6 +42,10 @@ def _always(_: Smoke) -> str:
 
 def _no_fallback(smoke: Smoke) -> str:
     return "" if smoke.egress and smoke.egress.fallback else "not offered: smoke.toml names no fallback"
+
+
+def _not_confined(smoke: Smoke) -> str:
+    return "" if smoke.egress and smoke.egress.confined else "not offered: smoke.toml says confined = false"
 
 
 @dataclass(frozen=True)
@@ -96,6 +121,16 @@ CLAIMS: tuple[Claim, ...] = (
         absent=_no_fallback,
     ),
     Claim(
+        id="egress.confined",
+        title="Even a process that ignores its proxies cannot get out",
+        kinds=EGRESS,
+        episodes=frozenset({ESCAPE, ESCAPE_CONTROL}),
+        story="Where traffic leaves",
+        judge=confined.confined,
+        books=frozenset({ESCAPE, ESCAPE_CONTROL}),
+        absent=_not_confined,
+    ),
+    Claim(
         id="serve.reachable",
         title="Who may is answered as promised, by full and short name",
         kinds=SERVE,
@@ -118,6 +153,14 @@ CLAIMS: tuple[Claim, ...] = (
         episodes=frozenset({AS_IT_STANDS}),
         story="Who is let in",
         judge=registered.private,
+    ),
+    Claim(
+        id="ports.none_public",
+        title="What the job opens is reached through the tailnet alone",
+        kinds=EVERY_KIND,
+        episodes=frozenset({PORTS}),
+        story="Open ports",
+        judge=ports.none_public,
     ),
     Claim(
         id="identity.tagged",

@@ -153,3 +153,11 @@ def by_lifecycle(job: dict[str, Any]) -> Rendered:
             elif not lifecycle:
                 workers.add(task["Name"])
     return Rendered(job, frozenset(sidecars), frozenset(guards), frozenset(workers))
+
+
+def main_tasks(rendered: Rendered) -> dict[str, tuple[str, ...]]:
+    """The main tasks of each group of a job, by the group's name."""
+    return {
+        group["Name"]: tuple(t["Name"] for t in group["Tasks"] if t["Name"] in rendered.workers)
+        for group in rendered.job["TaskGroups"]
+    }

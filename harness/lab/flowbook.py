@@ -13,6 +13,7 @@ from harness.ledger.facts import FlowBookClosed, FlowSeen
 
 _WIRE_PREFIX = "w-"
 _WITH_PORTS = 5
+_ROWS = ("ports4", "ports6", "others4", "others6")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def read(text: str) -> FlowBook:
     """Read `nft --json list table inet flowbook`. Raises LabError when it is not that table."""
     try:
         parts = json.loads(text)["nftables"]
-        sets = [part["set"] for part in parts if "set" in part]
+        sets = [part["set"] for part in parts if part.get("set", {}).get("name") in _ROWS]
         lost = next(
             part["counter"]["packets"] for part in parts if part.get("counter", {}).get("name") == "lost"
         )

@@ -16,6 +16,9 @@ _IPV6_ON = {
     "net.ipv6.conf.default.disable_ipv6": "0",
 }
 _UNPRIVILEGED_PORTS = {"net.ipv4.ip_unprivileged_port_start": "0"}
+# A scan learns that a UDP port is closed by ICMP: Linux would tell it of a few only. The masks say which
+# types are limited (kernel, networking/ip-sysctl): none for IPv4, the one that nobody sends for IPv6.
+_EVERY_ANSWER = {"net.ipv4.icmp_ratemask": "0", "net.ipv6.icmp.ratemask": "0"}
 
 # A Nomad client runs containers: every right but the one that some machines cannot give, instead of
 # --privileged, which fails there.
@@ -136,7 +139,8 @@ def _node() -> _Inhabitant:
     settings = (
         File(name, (places.fixtures() / "nomad" / name).read_bytes()) for name in ("agent.hcl", "consul.hcl")
     )
-    return _Inhabitant(command=(f"{FILES}/start.sh",), files=(*_programs("nomad", "start.sh"), *settings))
+    programs = _programs("nomad", "start.sh", "look.sh", "listen.sh", "hold.sh", "escape.sh")
+    return _Inhabitant(command=(f"{FILES}/start.sh",), files=(*programs, *settings))
 
 
 def _programs(folder: str, *names: str) -> tuple[File, ...]:
@@ -171,7 +175,7 @@ def plan(
     elif host.role is Role.NODE:
         inhabitant = _node()
     else:
-        inhabitant = _Inhabitant()
+        inhabitant = _Inhabitant(files=_programs("scan", "scan.py"))
     rights = NODE_RIGHTS if host.role is Role.NODE else {}
     return HostPlan(
         name=host.name,
@@ -184,7 +188,11 @@ def plan(
             "network_mode": "none",
             "pid_mode": f"container:{router}",
             "dns": [str(topology.internet.v4), str(topology.internet.v6)],
-            "sysctls": {**_IPV6_ON, **_UNPRIVILEGED_PORTS},
+            "sysctls": {
+                **_IPV6_ON,
+                **_UNPRIVILEGED_PORTS,
+                **(_EVERY_ANSWER if host.role is Role.NODE else {}),
+            },
             **rights,
         },
     )

@@ -9,7 +9,7 @@ from harness.errors import LabError
 from harness.lab import flowbook, query_log, wiring
 from harness.lab.flowbook import FlowBook
 from harness.lab.running_host import FILES, File, HostPlan, RunningHost
-from harness.lab.topology import Topology
+from harness.lab.topology import Role, Topology
 from harness.ledger.facts import CaptureClosed, NameAsked
 from harness.management.exec_stream import ExecStream
 from harness.run import places
@@ -25,6 +25,12 @@ _FORWARDING = {
 }
 
 
+def scanning(topology: Topology) -> str:
+    """The wires of bystanders, who scan, as a command for nft(8); nothing where there are none."""
+    wires = [f'"{wiring.device(host.name)}"' for host in topology.with_role(Role.BYSTANDER)]
+    return f"add element inet flowbook scanning {{ {', '.join(wires)} }}\n" if wires else ""
+
+
 def plan(topology: Topology, image: str) -> HostPlan:
     """The router's container: no network but what it makes, and the right to reach into its hosts'."""
     fixtures = places.fixtures() / "router"
@@ -36,6 +42,7 @@ def plan(topology: Topology, image: str) -> HostPlan:
         files=(
             *(File(name, (fixtures / name).read_bytes(), 0o755) for name in ("start.sh", "wire.sh")),
             *(File(name, (fixtures / name).read_bytes()) for name in ("flowbook.nft", "dnsmasq.conf")),
+            File("scanning.nft", scanning(topology).encode()),
             File("zone.conf", wiring.zone(topology).encode()),
             File("router", wiring.router_batch(topology).encode()),
             *(File(f"wires/{w.host}.router", w.router_batch.encode()) for w in wires),

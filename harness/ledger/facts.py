@@ -276,6 +276,90 @@ class LieTold:
 
 
 @dataclass(frozen=True)
+class Listener:
+    """A socket that takes what comes: a TCP socket that listens, or a UDP socket without a peer."""
+
+    protocol: str
+    """tcp or udp."""
+    address: str
+    """What it is bound to, as ss(8) has it: `*` stands for every address of both families."""
+    port: int
+    process: str
+    """The name of the process that holds it; empty where nobody does."""
+    allocation: str = ""
+    """Where that process is in a container of Nomad's."""
+    task: str = ""
+    control: bool = False
+    """Opened by the harness itself, to be found."""
+
+
+@dataclass(frozen=True)
+class ListenersSeen:
+    """Everything that listened in one network namespace."""
+
+    moment: Moment
+    place: str
+    """`node`, or a container with a network namespace of its own."""
+    listeners: tuple[Listener, ...]
+    looks: int = 1
+    """How often it was looked until this was seen, which differs from what was seen before."""
+
+
+@dataclass(frozen=True)
+class ContainerPorts:
+    """A container that runs, and which of its ports the engine publishes."""
+
+    container: str
+    allocation: str
+    task: str
+    network: str
+    """The engine's own word: host, none, bridge, container:ID, ..."""
+    published: tuple[str, ...] = ()
+    publishes_all: bool = False
+
+
+@dataclass(frozen=True)
+class ContainersSeen:
+    """The containers that the node's engine runs; in the episode `ports`, AFTER is after the scan."""
+
+    moment: Moment
+    containers: tuple[ContainerPorts, ...]
+
+
+@dataclass(frozen=True)
+class PortsScanned:
+    """Every port of one protocol on one address was asked from another host."""
+
+    scanner: str
+    address: str
+    protocol: str
+    closed: int
+    """How many answered that nothing listens there: by a TCP RST, by ICMP port unreachable."""
+    open: tuple[int, ...]
+    """Those that answered otherwise."""
+    shut: tuple[int, ...]
+    """Those of the open TCP ports that closed a connection without having said a byte."""
+    silent: tuple[int, ...]
+    """Those that did not answer, however often they were asked."""
+    rounds: int
+    began: float
+    ended: float
+
+
+@dataclass(frozen=True)
+class EscapeTried:
+    """It was tried to go out directly from the network namespace of a task, or from the node's own."""
+
+    place: str
+    """The task, or `node`."""
+    allocation: str
+    attempts: tuple[str, ...]
+    """What was tried, by the tokens that an observer would see."""
+    succeeded: tuple[str, ...]
+    """Those of them whose own program says that they succeeded; the observers decide."""
+
+
+@dataclass(frozen=True)
 class ObserverFailed:
     """An observer died, was late, or lost something: nothing may be concluded from its silence."""
 
@@ -311,6 +395,10 @@ Fact = (
     | CatalogueSeen
     | SecretScan
     | LieTold
+    | ListenersSeen
+    | ContainersSeen
+    | PortsScanned
+    | EscapeTried
     | ObserverFailed
     | EpisodeEnded
 )

@@ -12,8 +12,14 @@ from harness.errors import NoTailCarError
 from harness.job.example import Example
 from harness.job.rendering import Rendered, fill, root_of
 from harness.lab.topology import Topology
-from harness.ledger.episodes import ADDRESS_WRONG, EXIT_ABSENT, EXIT_WITHDRAWN
-from harness.probes import as_it_stands, fallback, guard
+from harness.ledger.episodes import (
+    ADDRESS_WRONG,
+    ESCAPE,
+    EXIT_ABSENT,
+    EXIT_WITHDRAWN,
+    PORTS,
+)
+from harness.probes import as_it_stands, fallback, guard, ports
 from harness.probes.stage import Stage, site_values
 
 _Run = Callable[[Stage, Example, Rendered], None]
@@ -21,6 +27,8 @@ _FURTHER: Mapping[str, _Run] = {
     EXIT_ABSENT: guard.run,
     ADDRESS_WRONG: guard.run,
     EXIT_WITHDRAWN: fallback.run,
+    PORTS: ports.run,
+    ESCAPE: ports.run,
 }
 """What runs the episodes beyond as-it-stands; one run may give several."""
 

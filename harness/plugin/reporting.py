@@ -24,7 +24,7 @@ from harness.claims.verdict import Outcome
 from harness.errors import EXIT_LAB, NoTailCarError
 from harness.lab import topology_file
 from harness.lab.topology import Topology
-from harness.ledger.episodes import CONTROL
+from harness.ledger.episodes import CONTROLS
 from harness.ledger.facts import FlowSeen
 from harness.ledger.ledger import Ledger, from_json
 from harness.plugin.executions import Judged
@@ -242,7 +242,7 @@ class Recording:
             o.fact
             for file in sorted(folder.glob("ledger*.jsonl"))
             for o in map(from_json, map(json.loads, _lines(file)))
-            if isinstance(o.fact, FlowSeen) and o.episode != CONTROL
+            if isinstance(o.fact, FlowSeen) and o.episode not in CONTROLS
         )
         return RunRecord(
             run=run_id(self._config),

@@ -204,6 +204,45 @@ def _(fact: f.LieTold, names: Names) -> str:
 
 
 @describe.register
+def _(fact: f.ListenersSeen, names: Names) -> str:  # noqa: ARG001
+    listed = [_listener(listener) for listener in fact.listeners]
+    times = f", {amount(fact.looks, 'look')}" if fact.looks > 1 else ""
+    return f"listening in {fact.place}, {fact.moment}{times}: {', '.join(listed) or 'nothing'}"
+
+
+def _listener(listener: f.Listener) -> str:
+    holder = "the harness" if listener.control else listener.task or listener.process or "nobody"
+    address = f"[{listener.address}]" if ":" in listener.address else listener.address
+    return f"{holder} {listener.protocol} {address}:{listener.port}"
+
+
+@describe.register
+def _(fact: f.ContainersSeen, names: Names) -> str:  # noqa: ARG001
+    listed = [f"{c.container[:24]} (network {c.network}) publishes {_published(c)}" for c in fact.containers]
+    return f"containers, {fact.moment}: {', '.join(listed) or 'none'}"
+
+
+def _published(container: f.ContainerPorts) -> str:
+    return "all its ports" if container.publishes_all else ", ".join(container.published) or "nothing"
+
+
+@describe.register
+def _(fact: f.PortsScanned, names: Names) -> str:
+    closed = f"{fact.closed:,} closed"
+    opened = f"open: {', '.join(map(str, fact.open)) or 'none'}"
+    opened += f" (without a word: {', '.join(map(str, fact.shut))})" if fact.shut else ""
+    silent = f"silent: {', '.join(map(str, fact.silent)) or 'none'}"
+    asked = f"{fact.scanner} asked every port of {_host(fact.address, names)}, {fact.protocol}"
+    return f"{asked}: {closed}; {opened}; {silent}; {fact.ended - fact.began:.1f} s"
+
+
+@describe.register
+def _(fact: f.EscapeTried, names: Names) -> str:  # noqa: ARG001
+    came = f"{len(fact.succeeded)} say that they succeeded"
+    return f"{amount(len(fact.attempts), 'attempt')} to go out directly from {fact.place}, {came}"
+
+
+@describe.register
 def _(fact: f.ObserverFailed, names: Names) -> str:  # noqa: ARG001
     return f"{fact.observer} failed: {fact.problem}"
 

@@ -133,7 +133,8 @@ def test_the_routers_plan_has_every_wire() -> None:
     assert "privileged" not in made.options
 
 
-def test_a_bystander_only_waits() -> None:
+def test_a_bystander_waits_and_can_scan() -> None:
     outsider = with_host("outsider").host("outsider")
     made = host_plans.plan(SOUND, outsider, "image:1", AUTHORITY, router="r", volumes={})
-    assert (made.command, made.files, made.environment) == (("sleep", "infinity"), (), {})
+    assert (made.command, made.environment) == (("sleep", "infinity"), {})
+    assert [f.path for f in made.files] == ["scan.py"]

@@ -1,0 +1,63 @@
+"""Looks at what listens on the node: once, or all the time, and with something there that must be found."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from secrets import token_hex
+
+from harness.errors import LabError
+from harness.lab.running_host import FILES, RunningHost
+
+_READY_SECONDS = 10.0
+_WATCH_SECONDS = 600.0
+"""A watch prints when something has changed; an episode is shorter."""
+
+
+def look(node: RunningHost) -> str:
+    """Look once: what fixtures/nomad/look.sh prints. Raises LabError."""
+    return node.run(f"{FILES}/look.sh").expect().stdout
+
+
+@contextmanager
+def watched(node: RunningHost, pool: ThreadPoolExecutor) -> Iterator["Watch"]:
+    """Look all the time, to the end of the block at the latest."""
+    watch = Watch(node, pool)
+    try:
+        yield watch
+    finally:
+        watch.end()
+
+
+class Watch:
+    """Owns a watch of the node's sockets."""
+
+    def __init__(self, node: RunningHost, pool: ThreadPoolExecutor) -> None:
+        """Begin; the pool has a thread to spare."""
+        self._node = node
+        self._flag = f"/run/watch-{token_hex(4)}"
+        node.run("touch", self._flag).expect()
+        self._said: Future[str] = pool.submit(self._follow)
+
+    def _follow(self) -> str:
+        return self._node.run(f"{FILES}/look.sh", self._flag, silence=_WATCH_SECONDS).expect().stdout
+
+    def end(self) -> str:
+        """End it, which may be done again, and give what it printed. Raises LabError."""
+        self._node.run("rm", "-f", self._flag).expect()
+        return self._said.result()
+
+
+@contextmanager
+def opened(node: RunningHost) -> Iterator[None]:
+    """For the time of the block, the harness listens on the node beyond loopback. Raises LabError."""
+    stream = node.open(f"{FILES}/listen.sh")
+    try:
+        pid = stream.read(64, _READY_SECONDS).decode().strip()
+        if not pid.isdecimal():
+            raise LabError("the control's listeners do not start", log=stream.complaint.decode())
+        try:
+            yield
+        finally:
+            node.run("sh", "-c", 'kill "$0"', pid).expect()
+    finally:
+        stream.close()

@@ -1,0 +1,166 @@
+"""The episode of open ports: the job runs as it stands, and its node is looked into and scanned meanwhile.
+
+The scan takes two seconds, and a short worker may be done by then. So the main tasks of a batch job are
+held: each container is paused as soon as it has a connection, when it has opened what it opens and is at its
+work. A paused container's sockets stay as they are and are answered by the kernel; the sidecar beside it runs
+on, as its main task has not ended. Then they go on, and the node's sockets are watched to the job's end.
+"""
+
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
+from concurrent.futures import wait as first_of
+from types import TracebackType
+from typing import Any, Self
+
+from harness.job.example import Example
+from harness.job.rendering import Rendered, main_tasks
+from harness.job.submission import Submission
+from harness.lab import listening
+from harness.lab.running_host import FILES, RunningHost
+from harness.lab.scan import scan
+from harness.lab.topology import Role
+from harness.ledger.episodes import PORTS
+from harness.ledger.facts import EpisodeEnded, Fact, Moment
+from harness.management.exec_stream import ExecStream
+from harness.management.nomad import Allocation
+from harness.probes import escape, listeners, recording
+from harness.probes.secret_scan import Secret
+from harness.probes.stage import Stage
+
+_START_SECONDS = 60
+_WORK_SECONDS = 10
+"""So long the sockets of a batch job are watched after the scan; then it is stopped."""
+
+
+def run(stage: Stage, example: Example, rendered: Rendered) -> None:
+    """Run the episode and fill the ledger; with a confined example, the attempts to escape as well.
+
+    Raises LabError when the lab or an observer fails.
+    """
+    with (
+        ThreadPoolExecutor(8, thread_name_prefix="ports") as pool,
+        stage.progress.stage(example.name, "its node, looked into and scanned") as shown,
+    ):
+        began = time.time()
+        lab = stage.lab
+        node = lab.node.host
+        described = lab.topology.only(Role.NODE)
+        scanner = lab.host(lab.topology.with_role(Role.BYSTANDER)[0].name)
+
+        def write(observer: str, *facts: Fact) -> None:
+            stage.ledger.write_all(facts, observer=observer, subject=example.name, episode=PORTS)
+
+        before = pool.submit(listeners.look, node)
+        key = lab.control.client.create_key(tags=example.smoke.tags, ephemeral=True, reusable=True)
+        secret = Secret(key)
+        write("sockets", *_facts(before.result(), Moment.BEFORE))
+        with (
+            Submission(lab.node.nomad, rendered, PORTS) as submission,
+            listeners.opened(node),
+            listeners.watched(node, pool) as watch,
+        ):
+            submission.register(secret.value)
+            allocations = _placed(submission, rendered)
+            with _Held(node, submission, rendered, allocations, pool) as held:
+                shown.update("every port is asked from outside")
+                running = listeners.look(node)
+                write("sockets", *_facts(running, Moment.RUNNING))
+                write("scan", *scan(scanner, [str(described.v4[0]), str(described.v6[0])]))
+                scanned = listeners.look(node)
+                write("sockets", *_facts(scanned, Moment.AFTER))
+                if example.smoke.egress and example.smoke.egress.confined:
+                    shown.update("ways out are tried from where the job runs")
+                    escape.run(stage, example, rendered, allocations, pool)
+                outcome = held.outcome
+            shown.update("the job ends")
+            if not rendered.stays:
+                _follow(submission)
+            looks, _ = listening.read(watch.end(), Moment.RUNNING, running + scanned)
+            write("sockets", *looks)
+            submission.stop()
+            for allocation in submission.allocations():
+                recording.write_allocation(stage.ledger, allocation, subject=example.name, episode=PORTS)
+        write("harness", EpisodeEnded(began, time.time(), outcome))
+
+
+def _facts(text: str, moment: Moment) -> tuple[Fact, ...]:
+    looks, containers = listening.read(text, moment)
+    return (*looks, containers)
+
+
+def _placed(submission: Submission, rendered: Rendered) -> list[Allocation]:
+    """The job's allocations, as soon as there are as many as it asks for."""
+    return submission.wait_for_all(
+        lambda found: found if len(found) >= rendered.count else [], _START_SECONDS
+    )
+
+
+def _follow(submission: Submission) -> None:
+    """Follow a batch job to its end; one that takes long has been seen for long enough."""
+    submission.reaches(lambda found: all(a.over for a in found), _WORK_SECONDS)
+
+
+class _Held:
+    """Waits until every allocation runs; holds the main tasks of a batch job for the time of the block."""
+
+    def __init__(
+        self,
+        node: RunningHost,
+        submission: Submission,
+        rendered: Rendered,
+        allocations: list[Allocation],
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._node = node
+        self._submission = submission
+        self._rendered = rendered
+        self._pool = pool
+        self._batch = not rendered.stays
+        tasks = main_tasks(rendered)
+        self._containers = [f"{task}-{a.id}" for a in allocations for task in tasks.get(a.group, ())]
+        self._held: list[str] = []
+        self.outcome = ""
+
+    def __enter__(self) -> Self:
+        told = self._pool.submit(self._wait_for_tasks)
+        if not self._batch:
+            told.result()
+            self.outcome = "every task runs"
+            return self
+        stream = self._node.open(f"{FILES}/hold.sh", str(_START_SECONDS), *self._containers)
+        heard = self._pool.submit(self._listen, stream)
+        either: tuple[Future[Any], ...] = (told, heard)
+        try:
+            # Nomad tells of a start up to a second late, and only it of a job whose main tasks never start.
+            first_of(either, return_when=FIRST_COMPLETED)
+            if not heard.done() and not all(a.over for a in told.result()):
+                heard.result()
+        finally:
+            stream.close()
+        self.outcome = f"{len(self._held)} of {len(self._containers)} main tasks were held meanwhile"
+        return self
+
+    def _wait_for_tasks(self) -> list[Allocation]:
+        """Wait until Nomad says of every allocation that its tasks started, or that it is over."""
+        awaited = self._rendered.workers if self._batch else self._rendered.workers | self._rendered.sidecars
+        for allocations in self._submission.snapshots(_START_SECONDS):
+            if all(
+                a.over or (a.tasks and all(t.started for t in a.tasks if t.name in awaited))
+                for a in allocations
+            ):
+                return allocations
+        raise AssertionError("snapshots ends by raising")
+
+    def _listen(self, stream: ExecStream) -> None:
+        """Read from hold.sh who is held, until it has said so of every container."""
+        said = b""
+        while said.count(b"\n") < len(self._containers) and (piece := stream.read(4096)):
+            said += piece
+        words = [line.split() for line in said.decode().splitlines()]
+        self._held = [name for word, name in words if word == "held"]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._held:
+            self._node.run("docker", "unpause", *self._held).expect()
