@@ -90,6 +90,12 @@ variable "pool_urls" {
   default     = "https://example.com/,https://example.org/,https://example.net/,https://www.iana.org/,https://api.ipify.org/,http://api.ipify.org/"
 }
 
+variable "pool_interval" {
+  description = "Seconds from the start of one request of a worker to the next, as text, as it may be a fraction"
+  type        = string
+  default     = "0.1"
+}
+
 # --- images ---
 
 variable "tailscale_image" {
@@ -313,7 +319,8 @@ job "multi-worker-pool" {
 
         POOL_URLS = var.pool_urls
         # The place in the pool is NOMAD_ALLOC_INDEX, which Nomad gives to each task.
-        POOL_SIZE = var.pool_size
+        POOL_SIZE     = var.pool_size
+        POOL_INTERVAL = var.pool_interval
         # A request ends before kill_timeout does.
         POOL_TIMEOUT            = "10"
         PYTHONDONTWRITEBYTECODE = "1"

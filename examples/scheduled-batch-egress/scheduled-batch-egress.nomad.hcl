@@ -104,6 +104,12 @@ variable "batch_contains" {
   default     = ""
 }
 
+variable "batch_interval" {
+  description = "Seconds from the end of one export to the next, as text, as it may be a fraction"
+  type        = string
+  default     = "1"
+}
+
 variable "batch_result_url" {
   description = "Where the result is posted as JSON; empty: nowhere, it is in the log and in the allocation's folder"
   type        = string
@@ -340,6 +346,7 @@ job "scheduled-batch-egress" {
         BATCH_EXPORTS    = var.batch_exports
         BATCH_CONTAINS   = var.batch_contains
         BATCH_RESULT_URL = var.batch_result_url
+        BATCH_INTERVAL   = var.batch_interval
         # A request ends before kill_timeout does.
         BATCH_TIMEOUT           = "10"
         PYTHONDONTWRITEBYTECODE = "1"

@@ -97,7 +97,7 @@ variable "bridge_events" {
 }
 
 variable "bridge_interval" {
-  description = "Seconds between two polls when there is nothing new, as text, as it may be a fraction"
+  description = "Seconds between two polls, unless the feed says that there is more, as text, as it may be a fraction"
   type        = string
   default     = "10"
 }
