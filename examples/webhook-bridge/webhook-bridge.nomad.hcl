@@ -245,6 +245,15 @@ job "webhook-bridge" {
         change_mode     = "noop"
       }
 
+      # What the guard shares with the other scripts.
+      template {
+        data            = file("scripts/tailscale/tailnet.sh")
+        destination     = "${NOMAD_TASK_DIR}/tailnet.sh"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
       # A file, in memory and for this task alone: a container's environment can be read by whoever may
       # `docker inspect` it, and a command line by every process of the machine.
       template {

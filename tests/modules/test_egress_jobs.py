@@ -1,4 +1,4 @@
-"""The jobs of the periodic batch, the pool and the bridge, as Nomad reads them: what is special about each."""
+"""The jobs of the periodic batch, the pool and the bridge, as Nomad reads them: what is special to each."""
 
 from pathlib import Path
 from typing import Any
