@@ -76,6 +76,12 @@ variable "guard_restarts" {
   default     = 2
 }
 
+variable "check_interval" {
+  description = "How often Nomad asks whether the exit node is there and carries the traffic"
+  type        = string
+  default     = "10s"
+}
+
 # --- the worker ---
 
 variable "worker_urls" {
@@ -110,6 +116,12 @@ variable "guard_image" {
   default     = ""
 }
 
+variable "health_image" {
+  description = "Holds python3, version 3.9 or later"
+  type        = string
+  default     = "python:3.13-slim"
+}
+
 variable "worker_image" {
   description = "Holds python3, version 3.9 or later"
   type        = string
@@ -134,16 +146,33 @@ job "egress-worker" {
       unlimited = false
     }
 
-    # Logs of three tasks, and tailscaled's state of a few kilobytes.
+    # Logs of four tasks, and tailscaled's state of a few kilobytes.
     ephemeral_disk {
       size = 150
     }
 
     # Dynamic, so that several of these fit on one client. Nomad only keeps the numbers apart; who
-    # listens is the sidecar, on loopback.
+    # listens are the sidecar and its health check, on loopback.
     network {
       port "socks" {}
       port "http" {}
+      port "health" {}
+    }
+
+    # What Nomad says of the job is what is so: in the tailnet, the exit node there and carrying traffic.
+    # `nomad alloc checks` shows it. It is the check's address, on loopback; nothing is served by it.
+    service {
+      name     = "egress-worker-health"
+      provider = "nomad"
+      port     = "health"
+      address  = "127.0.0.1"
+
+      check {
+        type     = "http"
+        path     = "/"
+        interval = var.check_interval
+        timeout  = "10s"
+      }
     }
 
     task "tailscale" {
@@ -197,6 +226,65 @@ job "egress-worker" {
       resources {
         cpu    = 200
         memory = 128
+      }
+
+      logs {
+        max_files     = 3
+        max_file_size = 5
+      }
+    }
+
+    task "health" {
+      driver = "docker"
+
+      lifecycle {
+        hook    = "prestart"
+        sidecar = true
+      }
+
+      config {
+        image        = var.health_image
+        network_mode = "host"
+        command      = "python3"
+        args         = ["-u", "${NOMAD_TASK_DIR}/health.py"]
+
+        cap_drop        = ["ALL"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 50
+      }
+
+      template {
+        data            = file("scripts/tailscale/health.py")
+        destination     = "${NOMAD_TASK_DIR}/health.py"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      env {
+        HEALTH_OF           = "egress"
+        EXIT_NODE           = var.exit_node
+        FALLBACK_EXIT_NODES = var.fallback_exit_nodes
+        CHECK_URL           = var.check_url
+        EXPECTED_EGRESS     = var.expected_egress
+        # Whether the exit is there is asked at each check; check_url, which may be somebody else's, once a minute.
+        CHECK_KEEP              = "60"
+        PYTHONDONTWRITEBYTECODE = "1"
+      }
+
+      restart {
+        attempts = 2
+        delay    = "2s"
+        interval = "10m"
+        mode     = "fail"
+      }
+
+      kill_timeout = "5s"
+
+      resources {
+        cpu    = 50
+        memory = 64
       }
 
       logs {

@@ -76,6 +76,12 @@ variable "guard_restarts" {
   default     = 2
 }
 
+variable "check_interval" {
+  description = "How often Nomad asks whether the exit node is there and carries the traffic"
+  type        = string
+  default     = "10s"
+}
+
 # --- the pool ---
 
 variable "pool_size" {
@@ -90,6 +96,12 @@ variable "pool_urls" {
   default     = "https://example.com/,https://example.org/,https://example.net/,https://www.iana.org/,https://api.ipify.org/,http://api.ipify.org/"
 }
 
+variable "pool_interval" {
+  description = "Seconds from the start of one request of a worker to the next, as text, as it may be a fraction"
+  type        = string
+  default     = "0.1"
+}
+
 # --- images ---
 
 variable "tailscale_image" {
@@ -102,6 +114,12 @@ variable "guard_image" {
   description = "Holds tailscale, and curl or wget (curl for a check_url by https); empty: the tailscale image"
   type        = string
   default     = ""
+}
+
+variable "health_image" {
+  description = "Holds python3, version 3.11 or later"
+  type        = string
+  default     = "python:3.13-slim"
 }
 
 variable "worker_image" {
@@ -130,16 +148,33 @@ job "multi-worker-pool" {
       unlimited = false
     }
 
-    # Logs of three tasks, and tailscaled's state of a few kilobytes.
+    # Logs of four tasks, and tailscaled's state of a few kilobytes.
     ephemeral_disk {
       size = 150
     }
 
     # Dynamic, so that several of these fit on one client. Nomad only keeps the numbers apart; who
-    # listens is the sidecar, on loopback.
+    # listens are the sidecar and its health check, on loopback.
     network {
       port "socks" {}
       port "http" {}
+      port "health" {}
+    }
+
+    # What Nomad says of the job is what is so: in the tailnet, the exit node there and carrying traffic.
+    # `nomad alloc checks` shows it. It is the check's address, on loopback; nothing is served by it.
+    service {
+      name     = "multi-worker-pool-health"
+      provider = "nomad"
+      port     = "health"
+      address  = "127.0.0.1"
+
+      check {
+        type     = "http"
+        path     = "/"
+        interval = var.check_interval
+        timeout  = "10s"
+      }
     }
 
     task "tailscale" {
@@ -201,6 +236,65 @@ job "multi-worker-pool" {
       }
     }
 
+    task "health" {
+      driver = "docker"
+
+      lifecycle {
+        hook    = "prestart"
+        sidecar = true
+      }
+
+      config {
+        image        = var.health_image
+        network_mode = "host"
+        command      = "python3"
+        args         = ["-u", "${NOMAD_TASK_DIR}/health.py"]
+
+        cap_drop        = ["ALL"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 50
+      }
+
+      template {
+        data            = file("scripts/tailscale/health.py")
+        destination     = "${NOMAD_TASK_DIR}/health.py"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      env {
+        HEALTH_OF           = "egress"
+        EXIT_NODE           = var.exit_node
+        FALLBACK_EXIT_NODES = var.fallback_exit_nodes
+        CHECK_URL           = var.check_url
+        EXPECTED_EGRESS     = var.expected_egress
+        # Whether the exit is there is asked at each check; check_url, which may be somebody else's, once a minute.
+        CHECK_KEEP              = "60"
+        PYTHONDONTWRITEBYTECODE = "1"
+      }
+
+      restart {
+        attempts = 2
+        delay    = "2s"
+        interval = "10m"
+        mode     = "fail"
+      }
+
+      kill_timeout = "5s"
+
+      resources {
+        cpu    = 50
+        memory = 64
+      }
+
+      logs {
+        max_files     = 3
+        max_file_size = 5
+      }
+    }
+
     task "egress-guard" {
       driver = "docker"
 
@@ -224,6 +318,15 @@ job "multi-worker-pool" {
       template {
         data            = file("scripts/tailscale/egress-guard.sh")
         destination     = "${NOMAD_TASK_DIR}/egress-guard.sh"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      # What the guard shares with the other scripts.
+      template {
+        data            = file("scripts/tailscale/tailnet.sh")
+        destination     = "${NOMAD_TASK_DIR}/tailnet.sh"
         left_delimiter  = "<%nomad"
         right_delimiter = "nomad%>"
         change_mode     = "noop"
@@ -313,7 +416,8 @@ job "multi-worker-pool" {
 
         POOL_URLS = var.pool_urls
         # The place in the pool is NOMAD_ALLOC_INDEX, which Nomad gives to each task.
-        POOL_SIZE = var.pool_size
+        POOL_SIZE     = var.pool_size
+        POOL_INTERVAL = var.pool_interval
         # A request ends before kill_timeout does.
         POOL_TIMEOUT            = "10"
         PYTHONDONTWRITEBYTECODE = "1"

@@ -7,6 +7,7 @@ passing, and ends when it is told to. Standard library only.
 Settings, by environment:
     POOL_URLS         the work of the whole pool, comma separated
     POOL_SIZE         how many workers the pool has
+    POOL_INTERVAL     seconds from the start of one to the start of the next (0.1)
     POOL_ATTEMPTS     how often a URL is tried (3)
     POOL_PAUSE        seconds before another try (1)
     POOL_TIMEOUT      seconds that one request may take (10)
@@ -41,6 +42,7 @@ class Settings:
     urls: tuple[str, ...]
     size: int
     index: int
+    interval: float
     attempts: int
     pause: float
     timeout: float
@@ -59,6 +61,7 @@ class Settings:
             urls=urls,
             size=size,
             index=index,
+            interval=float(os.environ.get("POOL_INTERVAL", "0.1")),
             attempts=max(1, int(os.environ.get("POOL_ATTEMPTS", "3"))),
             pause=float(os.environ.get("POOL_PAUSE", "1")),
             timeout=float(os.environ.get("POOL_TIMEOUT", "10")),
@@ -149,8 +152,11 @@ def main() -> int:
 
     worker = Worker(settings, stop)
     failed = []
+    due = time.monotonic()
     for url in share(settings.urls, settings.index, settings.size):
-        outcome = worker.do(url)
+        stopped = stop.wait(max(0.0, due - time.monotonic()))
+        due = time.monotonic() + settings.interval
+        outcome = None if stopped else worker.do(url)
         if outcome is None:
             return EXIT_STOPPED
         print(json.dumps(asdict(outcome)), flush=True)

@@ -9,6 +9,7 @@ Settings, by environment:
     BATCH_SIZE_LIMIT   bytes that an export may have (16777216)
     BATCH_RESULT_URL   where the result is posted as JSON; empty: nowhere, it is in the log and in the folder
     BATCH_FOLDER       where exports and result are written (data/ in the allocation's shared folder)
+    BATCH_INTERVAL     seconds from the end of one export to the next (1)
     BATCH_ATTEMPTS     how often a request is tried (3)
     BATCH_PAUSE        seconds before the second try; twice that before the third, and so on (1)
     BATCH_TIMEOUT      seconds that one request may take without a word (10)
@@ -59,6 +60,7 @@ class Settings:
     size_limit: int
     result_url: str
     folder: Path
+    interval: float
     attempts: int
     pause: float
     timeout: float
@@ -79,6 +81,7 @@ class Settings:
             size_limit=int(os.environ.get("BATCH_SIZE_LIMIT", "16777216")),
             result_url=os.environ.get("BATCH_RESULT_URL", ""),
             folder=Path(os.environ.get("BATCH_FOLDER") or shared),
+            interval=float(os.environ.get("BATCH_INTERVAL", "1")),
             attempts=max(1, int(os.environ.get("BATCH_ATTEMPTS", "3"))),
             pause=float(os.environ.get("BATCH_PAUSE", "1")),
             timeout=float(os.environ.get("BATCH_TIMEOUT", "10")),
@@ -130,6 +133,11 @@ class Batch:
         if self._settings.result_url:
             self._persist(self._settings.result_url, result)
 
+    def rest(self, seconds: float) -> None:
+        """Wait. Raises StoppedError."""
+        if self._stop.wait(seconds):
+            raise StoppedError
+
     def _check(self, body: bytes) -> None:
         if not body.strip():
             raise FailedError("the export is empty", lasting=True)
@@ -145,8 +153,7 @@ class Batch:
             except FailedError as problem:
                 if problem.lasting or attempt == self._settings.attempts:
                     raise
-            if self._stop.wait(pause):
-                raise StoppedError
+            self.rest(pause)
             pause *= 2
         raise AssertionError("the last attempt returns or raises")
 
@@ -194,6 +201,8 @@ def run(batch: Batch, settings: Settings) -> str | None:
     """Do all that a launch does; say what is wrong, or None. Raises StoppedError."""
     exports = []
     for number, url in enumerate(settings.exports, 1):
+        if number > 1:
+            batch.rest(settings.interval)
         exports.append(asdict(batch.fetch(number, url)))
         print(json.dumps(exports[-1]), flush=True)
     result = {"launch": settings.launch, "allocation": settings.name, "exports": exports}

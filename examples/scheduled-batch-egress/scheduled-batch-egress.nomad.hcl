@@ -76,6 +76,12 @@ variable "guard_restarts" {
   default     = 2
 }
 
+variable "check_interval" {
+  description = "How often Nomad asks whether the exit node is there and carries the traffic"
+  type        = string
+  default     = "10s"
+}
+
 # --- the schedule ---
 
 variable "schedule" {
@@ -104,6 +110,12 @@ variable "batch_contains" {
   default     = ""
 }
 
+variable "batch_interval" {
+  description = "Seconds from the end of one export to the next, as text, as it may be a fraction"
+  type        = string
+  default     = "1"
+}
+
 variable "batch_result_url" {
   description = "Where the result is posted as JSON; empty: nowhere, it is in the log and in the allocation's folder"
   type        = string
@@ -122,6 +134,12 @@ variable "guard_image" {
   description = "Holds tailscale, and curl or wget (curl for a check_url by https); empty: the tailscale image"
   type        = string
   default     = ""
+}
+
+variable "health_image" {
+  description = "Holds python3, version 3.11 or later"
+  type        = string
+  default     = "python:3.13-slim"
 }
 
 variable "worker_image" {
@@ -156,16 +174,33 @@ job "scheduled-batch-egress" {
       unlimited = false
     }
 
-    # Logs of three tasks, and tailscaled's state of a few kilobytes.
+    # Logs of four tasks, and tailscaled's state of a few kilobytes.
     ephemeral_disk {
       size = 150
     }
 
     # Dynamic, so that several of these fit on one client. Nomad only keeps the numbers apart; who
-    # listens is the sidecar, on loopback.
+    # listens are the sidecar and its health check, on loopback.
     network {
       port "socks" {}
       port "http" {}
+      port "health" {}
+    }
+
+    # What Nomad says of the job is what is so: in the tailnet, the exit node there and carrying traffic.
+    # `nomad alloc checks` shows it. It is the check's address, on loopback; nothing is served by it.
+    service {
+      name     = "scheduled-batch-egress-health"
+      provider = "nomad"
+      port     = "health"
+      address  = "127.0.0.1"
+
+      check {
+        type     = "http"
+        path     = "/"
+        interval = var.check_interval
+        timeout  = "10s"
+      }
     }
 
     task "tailscale" {
@@ -227,6 +262,65 @@ job "scheduled-batch-egress" {
       }
     }
 
+    task "health" {
+      driver = "docker"
+
+      lifecycle {
+        hook    = "prestart"
+        sidecar = true
+      }
+
+      config {
+        image        = var.health_image
+        network_mode = "host"
+        command      = "python3"
+        args         = ["-u", "${NOMAD_TASK_DIR}/health.py"]
+
+        cap_drop        = ["ALL"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 50
+      }
+
+      template {
+        data            = file("scripts/tailscale/health.py")
+        destination     = "${NOMAD_TASK_DIR}/health.py"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      env {
+        HEALTH_OF           = "egress"
+        EXIT_NODE           = var.exit_node
+        FALLBACK_EXIT_NODES = var.fallback_exit_nodes
+        CHECK_URL           = var.check_url
+        EXPECTED_EGRESS     = var.expected_egress
+        # Whether the exit is there is asked at each check; check_url, which may be somebody else's, once a minute.
+        CHECK_KEEP              = "60"
+        PYTHONDONTWRITEBYTECODE = "1"
+      }
+
+      restart {
+        attempts = 2
+        delay    = "2s"
+        interval = "10m"
+        mode     = "fail"
+      }
+
+      kill_timeout = "5s"
+
+      resources {
+        cpu    = 50
+        memory = 64
+      }
+
+      logs {
+        max_files     = 3
+        max_file_size = 5
+      }
+    }
+
     task "egress-guard" {
       driver = "docker"
 
@@ -250,6 +344,15 @@ job "scheduled-batch-egress" {
       template {
         data            = file("scripts/tailscale/egress-guard.sh")
         destination     = "${NOMAD_TASK_DIR}/egress-guard.sh"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      # What the guard shares with the other scripts.
+      template {
+        data            = file("scripts/tailscale/tailnet.sh")
+        destination     = "${NOMAD_TASK_DIR}/tailnet.sh"
         left_delimiter  = "<%nomad"
         right_delimiter = "nomad%>"
         change_mode     = "noop"
@@ -340,6 +443,7 @@ job "scheduled-batch-egress" {
         BATCH_EXPORTS    = var.batch_exports
         BATCH_CONTAINS   = var.batch_contains
         BATCH_RESULT_URL = var.batch_result_url
+        BATCH_INTERVAL   = var.batch_interval
         # A request ends before kill_timeout does.
         BATCH_TIMEOUT           = "10"
         PYTHONDONTWRITEBYTECODE = "1"

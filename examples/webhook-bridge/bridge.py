@@ -11,7 +11,7 @@ Settings, by environment:
     BRIDGE_FOLDER         where the cursor is kept (data/bridge in the allocation's shared folder)
     BRIDGE_AFTER          the event to begin after, where there is no cursor yet (0)
     BRIDGE_EVENTS         how many events it passes on before it ends; 0: it never does (0)
-    BRIDGE_INTERVAL       seconds between two polls when there is nothing new (10)
+    BRIDGE_INTERVAL       seconds between two polls, unless the feed says that there is more (10)
     BRIDGE_ATTEMPTS       how often in a row a request may fail (10)
     BRIDGE_LONGEST_PAUSE  seconds between two attempts, at most (60)
     BRIDGE_TIMEOUT        seconds that one request may take (10)
@@ -110,20 +110,30 @@ class Event:
     content: dict[str, Any]
 
 
-def read_page(text: bytes, after: int) -> list[Event]:
+@dataclass(frozen=True)
+class Page:
+    """Some events, and whether the next page has some already."""
+
+    events: tuple[Event, ...]
+    more: bool
+
+
+def read_page(text: bytes, after: int) -> Page:
     """Read a page of events. Raises FailedError unless all come after `after`, each after the one before.
 
     What is out of order would move the cursor past an event that was never handed on.
     """
     try:
-        events = [Event(int(content["id"]), content) for content in json.loads(text)["events"]]
+        page = json.loads(text)
+        events = tuple(Event(int(content["id"]), content) for content in page["events"])
+        more = bool(events and page.get("more"))
     except (KeyError, TypeError, ValueError) as problem:
         raise FailedError("the feed's answer is not a page of events") from problem
     for event in events:
         if event.id <= after:
             raise FailedError(f"the feed gave event {event.id} after {after}")
         after = event.id
-    return events
+    return Page(events, more)
 
 
 class Wire:
@@ -136,7 +146,7 @@ class Wire:
         self._out = urllib.request.build_opener(urllib.request.ProxyHandler(settings.proxies))
         self._inside = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def page(self, after: int) -> list[Event]:
+    def page(self, after: int) -> Page:
         """Ask for the events after one. Raises FailedError."""
         return read_page(self._to_feed("GET", f"{self._settings.feed}?after={after}"), after)
 
@@ -204,12 +214,12 @@ class Bridge:
         """Pass events on until there were as many as asked for. Raises FailedError, StoppedError."""
         position = self._cursor.read(self._settings.after)
         while not self._done(position):
-            events = self._insist("poll", partial(self._wire.page, position.after))
-            for event in events:
+            page = self._insist("poll", partial(self._wire.page, position.after))
+            for event in page.events:
                 position = self._pass_on(event, position)
                 if self._done(position):
                     return
-            if not events:
+            if not page.more:
                 self._rest(self._settings.interval)
 
     def _pass_on(self, event: Event, position: Position) -> Position:

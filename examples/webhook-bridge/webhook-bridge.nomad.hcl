@@ -76,6 +76,12 @@ variable "guard_restarts" {
   default     = 2
 }
 
+variable "check_interval" {
+  description = "How often Nomad asks whether the exit node is there and carries the traffic"
+  type        = string
+  default     = "10s"
+}
+
 # --- the bridge ---
 
 variable "bridge_feed_url" {
@@ -97,7 +103,7 @@ variable "bridge_events" {
 }
 
 variable "bridge_interval" {
-  description = "Seconds between two polls when there is nothing new, as text, as it may be a fraction"
+  description = "Seconds between two polls, unless the feed says that there is more, as text, as it may be a fraction"
   type        = string
   default     = "10"
 }
@@ -114,6 +120,12 @@ variable "guard_image" {
   description = "Holds tailscale, and curl or wget (curl for a check_url by https); empty: the tailscale image"
   type        = string
   default     = ""
+}
+
+variable "health_image" {
+  description = "Holds python3 with sqlite3, version 3.11 or later"
+  type        = string
+  default     = "python:3.13-slim"
 }
 
 variable "worker_image" {
@@ -142,7 +154,7 @@ job "webhook-bridge" {
       unlimited      = true
     }
 
-    # Logs of four tasks, the cursor, and what the handler has done. The last two, in alloc/data, go along
+    # Logs of five tasks, the cursor, and what the handler has done. The last two, in alloc/data, go along
     # to the allocation that takes the place of this one, also from another client while that is there.
     ephemeral_disk {
       sticky  = true
@@ -151,11 +163,28 @@ job "webhook-bridge" {
     }
 
     # Dynamic, so that several of these fit on one client. Nomad only keeps the numbers apart; who
-    # listens is the sidecar, on loopback.
+    # listens are the sidecar and its health check, on loopback.
     network {
       port "socks" {}
       port "http" {}
       port "handler" {}
+      port "health" {}
+    }
+
+    # What Nomad says of the job is what is so: in the tailnet, the exit node there and carrying traffic.
+    # `nomad alloc checks` shows it. It is the check's address, on loopback; nothing is served by it.
+    service {
+      name     = "webhook-bridge-health"
+      provider = "nomad"
+      port     = "health"
+      address  = "127.0.0.1"
+
+      check {
+        type     = "http"
+        path     = "/"
+        interval = var.check_interval
+        timeout  = "10s"
+      }
     }
 
     task "tailscale" {
@@ -217,6 +246,65 @@ job "webhook-bridge" {
       }
     }
 
+    task "health" {
+      driver = "docker"
+
+      lifecycle {
+        hook    = "prestart"
+        sidecar = true
+      }
+
+      config {
+        image        = var.health_image
+        network_mode = "host"
+        command      = "python3"
+        args         = ["-u", "${NOMAD_TASK_DIR}/health.py"]
+
+        cap_drop        = ["ALL"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 50
+      }
+
+      template {
+        data            = file("scripts/tailscale/health.py")
+        destination     = "${NOMAD_TASK_DIR}/health.py"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      env {
+        HEALTH_OF           = "egress"
+        EXIT_NODE           = var.exit_node
+        FALLBACK_EXIT_NODES = var.fallback_exit_nodes
+        CHECK_URL           = var.check_url
+        EXPECTED_EGRESS     = var.expected_egress
+        # Whether the exit is there is asked at each check; check_url, which may be somebody else's, once a minute.
+        CHECK_KEEP              = "60"
+        PYTHONDONTWRITEBYTECODE = "1"
+      }
+
+      restart {
+        attempts = 2
+        delay    = "2s"
+        interval = "10m"
+        mode     = "fail"
+      }
+
+      kill_timeout = "5s"
+
+      resources {
+        cpu    = 50
+        memory = 64
+      }
+
+      logs {
+        max_files     = 3
+        max_file_size = 5
+      }
+    }
+
     task "egress-guard" {
       driver = "docker"
 
@@ -240,6 +328,15 @@ job "webhook-bridge" {
       template {
         data            = file("scripts/tailscale/egress-guard.sh")
         destination     = "${NOMAD_TASK_DIR}/egress-guard.sh"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      # What the guard shares with the other scripts.
+      template {
+        data            = file("scripts/tailscale/tailnet.sh")
+        destination     = "${NOMAD_TASK_DIR}/tailnet.sh"
         left_delimiter  = "<%nomad"
         right_delimiter = "nomad%>"
         change_mode     = "noop"

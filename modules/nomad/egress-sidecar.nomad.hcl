@@ -69,6 +69,12 @@ variable "guard_restarts" {
   default     = 2
 }
 
+variable "check_interval" {
+  description = "How often Nomad asks whether the exit node is there and carries the traffic"
+  type        = string
+  default     = "10s"
+}
+
 # --- images ---
 
 variable "tailscale_image" {
@@ -81,6 +87,12 @@ variable "guard_image" {
   description = "Holds tailscale, and curl or wget (curl for a check_url by https); empty: the tailscale image"
   type        = string
   default     = ""
+}
+
+variable "health_image" {
+  description = "Holds python3, version 3.9 or later"
+  type        = string
+  default     = "python:3.13-slim"
 }
 
 locals {
@@ -96,10 +108,27 @@ job "my-worker" {
     # paste 2: in the group
 
     # Dynamic, so that several of these fit on one client. Nomad only keeps the numbers apart; who
-    # listens is the sidecar, on loopback.
+    # listens are the sidecar and its health check, on loopback.
     network {
       port "socks" {}
       port "http" {}
+      port "health" {}
+    }
+
+    # What Nomad says of the job is what is so: in the tailnet, the exit node there and carrying traffic.
+    # `nomad alloc checks` shows it. It is the check's address, on loopback; nothing is served by it.
+    service {
+      name     = "my-worker-health" # change
+      provider = "nomad"
+      port     = "health"
+      address  = "127.0.0.1"
+
+      check {
+        type     = "http"
+        path     = "/"
+        interval = var.check_interval
+        timeout  = "10s"
+      }
     }
 
     # end 2
@@ -158,6 +187,66 @@ job "my-worker" {
       resources {
         cpu    = 200
         memory = 128
+      }
+
+      logs {
+        max_files     = 3
+        max_file_size = 5
+      }
+    }
+
+    task "health" {
+      driver = "docker"
+
+      lifecycle {
+        hook    = "prestart"
+        sidecar = true
+      }
+
+      config {
+        image        = var.health_image
+        network_mode = "host"
+        command      = "python3"
+        args         = ["-u", "${NOMAD_TASK_DIR}/health.py"]
+
+        cap_drop        = ["ALL"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 50
+      }
+
+      template {
+        # Change: the path, from where `nomad job run` is called.
+        data            = file("scripts/tailscale/health.py")
+        destination     = "${NOMAD_TASK_DIR}/health.py"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      env {
+        HEALTH_OF           = "egress"
+        EXIT_NODE           = var.exit_node
+        FALLBACK_EXIT_NODES = var.fallback_exit_nodes
+        CHECK_URL           = var.check_url
+        EXPECTED_EGRESS     = var.expected_egress
+        # Whether the exit is there is asked at each check; check_url, which may be somebody else's, once a minute.
+        CHECK_KEEP              = "60"
+        PYTHONDONTWRITEBYTECODE = "1"
+      }
+
+      restart {
+        attempts = 2
+        delay    = "2s"
+        interval = "10m"
+        mode     = "fail"
+      }
+
+      kill_timeout = "5s"
+
+      resources {
+        cpu    = 50
+        memory = 64
       }
 
       logs {

@@ -7,7 +7,7 @@ from tests.modules.job import Job, flat
 from tests.toolkit.programs import REPOSITORY
 
 FILE = Path("modules/nomad/egress-sidecar.nomad.hcl")
-TASKS = ("tailscale", "egress-guard")
+TASKS = ("tailscale", "health", "egress-guard")
 _PIECE = re.compile(r"^ *# paste (\d)[^\n]*\n(.*?)^ *# end \1$", re.MULTILINE | re.DOTALL)
 
 
@@ -29,7 +29,7 @@ def proxies() -> list[str]:
 def parts(job: Job) -> list[dict[str, object]]:
     """Give all that a job has from the snippet, one value a path, once for each task that goes out.
 
-    Paths begin with the name of the sidecar's or the guard's task, with `ports`, or with `worker`.
+    Paths begin with the name of one of the three tasks, with `ports`, with `service`, or with `worker`.
     """
     found = []
     for group in job["TaskGroups"]:
@@ -38,6 +38,9 @@ def parts(job: Job) -> list[dict[str, object]]:
         shared: dict[str, object] = {
             "ports": sorted(port["Label"] for network in networks for port in network["DynamicPorts"] or [])
         }
+        for service in group["Services"] or []:
+            # Its name is each job's own.
+            shared.update(flat({**service, "Name": ""}, "service"))
         for name in tasks.keys() & set(TASKS):
             shared.update(flat(tasks[name], name))
         for worker in (task for name, task in tasks.items() if name not in TASKS and not task["Lifecycle"]):

@@ -35,6 +35,7 @@ def _start(site: Site, folder: Path, **settings: str) -> subprocess.Popen[str]:
         "no_proxy": "",
         "BATCH_EXPORTS": ONE,
         "BATCH_PAUSE": "0",
+        "BATCH_INTERVAL": "0",
         **settings,
     }
     return subprocess.Popen(

@@ -28,6 +28,7 @@ def _start(site: Site, folder: Path, **settings: str) -> subprocess.Popen[str]:
         "NO_PROXY": "",
         "no_proxy": "",
         "POOL_PAUSE": "0",
+        "POOL_INTERVAL": "0",
         **settings,
     }
     return subprocess.Popen(

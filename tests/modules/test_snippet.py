@@ -33,6 +33,8 @@ CHANGED = {
     "guard_restarts": "9",
     "tailscale_image": "example.com/tailscale:1",
     "guard_image": "example.com/guard:1",
+    "health_image": "example.com/python:1",
+    "check_interval": "7s",
 }
 SETTINGS = pytest.mark.parametrize("given", [NAMED, CHANGED], ids=["defaults", "every variable set"])
 
@@ -74,9 +76,11 @@ def test_a_declaration_is_of_an_example_and_gives_a_reason() -> None:
         ("        attempts = 0\n", "        attempts = 3\n", "tailscale.RestartPolicy.Attempts"),
         ('        perms       = "0400"\n', "", "egress-guard.Templates.2.Perms"),
         ('      port "socks" {}\n', "", "ports"),
+        ("        interval = var.check_interval\n", '        interval = "9s"\n', "service.Checks.0.Interval"),
+        ('        HEALTH_OF           = "egress"\n', "", "health.Env.HEALTH_OF"),
         ('        NO_PROXY = ""\n', "", "worker.Env.NO_PROXY"),
         ("scripts/tailscale/sidecar.sh", "env.template", "tailscale.Templates.0.EmbeddedTmpl"),
-        ("EXPECTED_EGRESS     = var.expected_egress", "", "egress-guard.Env.EXPECTED_EGRESS"),
+        ("        EXIT_WAIT           = var.exit_wait\n", "", "egress-guard.Env.EXIT_WAIT"),
     ],
 )
 def test_a_change_of_an_example_shows(tmp_path: Path, before: str, after: str, path: str) -> None:
