@@ -17,7 +17,9 @@ def test_shellcheck_has_nothing_to_say(script: Path) -> None:
     beside_python = Path(sys.executable).parent / "shellcheck"
     program = beside_python if beside_python.exists() else shutil.which("shellcheck")
     assert program, "shellcheck is not installed: pip install -e '.[dev]'"
-    done = subprocess.run([program, "--shell=sh", "--external-sources", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program, "--shell=sh", "--external-sources", script], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 
