@@ -56,7 +56,9 @@ class Rendered:
     @property
     def in_consul(self) -> tuple[str, ...]:
         """The names of the services that it registers with Consul, Nomad's default for who does not say."""
-        blocks = [b for group in self.job["TaskGroups"] for b in (group, *(group.get("Tasks") or ()))]
+        blocks = [
+            b for group in self.job.get("TaskGroups") or () for b in (group, *(group.get("Tasks") or ()))
+        ]
         services = [service for block in blocks for service in block.get("Services") or ()]
         return tuple(s["Name"] for s in services if (s.get("Provider") or "consul") == "consul")
 

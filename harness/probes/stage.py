@@ -33,6 +33,7 @@ def site_values(topology: Topology, login_server: str) -> dict[str, str]:
     """What the placeholders of smoke.toml's [vars] stand for in a lab of this topology."""
     return {
         "login_server": login_server,
+        "tailnet_domain": topology.tailnet_domain,
         "check_url": f"http://{topology.only(Role.ECHO).names[0]}/",
         **{f"egress:{h.name}": ",".join(map(str, (*h.v4, *h.v6))) for h in topology.exits},
     }

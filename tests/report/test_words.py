@@ -65,6 +65,19 @@ TOLD: list[tuple[f.Fact, str]] = [
         ),
         "outsider asked for http://203.0.113.10:80/ (node): no connection (refused)",
     ),
+    (
+        f.CatalogueSeen(
+            ("consul", "web"),
+            (
+                f.RegisteredService(
+                    "a", "web", "web.tailnet.test", 80, (f.CheckSeen("alive", "passing", ""),)
+                ),
+                f.RegisteredService("a", "bare", "192.0.2.1", 81, ()),
+            ),
+        ),
+        "the catalogue: web at web.tailnet.test:80, alive passing; bare at 192.0.2.1:81, without a check",
+    ),
+    (f.CatalogueSeen(("consul",), ()), "the catalogue: nothing of this job"),
     (f.LieTold("192.0.2.66", 2), "the check service answered 192.0.2.66, 2 times"),
     (f.ObserverFailed("capture", "died"), "capture failed: died"),
     (f.EpisodeEnded(1.0, 3.5, "complete", ("late",)), "ended after 2.5 s: complete; late"),
