@@ -127,4 +127,5 @@ def versions() -> dict[str, str]:
         **{name: pin.version for name, pin in sorted(pins.go.items())},
         "debian": pins.debian.suite,
         "python": pins.python.version,
+        "redis": pins.redis.version,
     }

@@ -352,7 +352,7 @@ job "private-http-service" {
       }
 
       template {
-        data            = file("examples/common/loopback.py")
+        data            = file("examples/private-http-service/loopback.py")
         destination     = "${NOMAD_TASK_DIR}/loopback.py"
         left_delimiter  = "<%nomad"
         right_delimiter = "nomad%>"

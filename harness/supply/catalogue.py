@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.run import places
 from harness.supply.image import reference
-from harness.supply.pins import GoPin, Pins, module_folder
+from harness.supply.pins import GoPin, PackagePin, Pins, module_folder
 
 FORMAT = "1"
 """Raised when the way of making images changes in code, so that no image of the old way is taken for new."""
@@ -36,7 +36,7 @@ class Made:
     """Of its Dockerfile, where it is not the image's own name."""
 
 
-UPSTREAM = ("debian", "nomad", "tailscale", "headscale", "consul", "python")
+UPSTREAM = ("debian", "nomad", "tailscale", "headscale", "consul", "python", "redis")
 """Images as their makers publish them: pulled, or stood in for."""
 _MADE = {
     "base": Made({"DEBIAN": "debian"}),
@@ -47,10 +47,11 @@ _MADE = {
     "node": Made({"BASE": "base", "NOMAD": "nomad", "CONSUL": "consul"}),
     "example-tailscale": Made({"UPSTREAM": "tailscale"}, "example"),
     "example-python": Made({"UPSTREAM": "python"}, "example"),
+    "example-redis": Made({"UPSTREAM": "redis"}, "example"),
 }
 LAB = ("router", "host", "control", "member", "node")
 """Images that hosts of the lab are started from."""
-EXAMPLES = ("example-tailscale", "example-python")
+EXAMPLES = ("example-tailscale", "example-python", "example-redis")
 """Images that jobs name; inside the lab they carry their official names."""
 ALL = (*LAB, *EXAMPLES)
 """What `prepare` makes exist."""
@@ -117,7 +118,14 @@ class Catalogue:
         upstream = name.removeprefix("example-")
         if upstream in self.pins.go:
             return self.pins.go[upstream].image
-        return {"debian": self.pins.debian.image, "python": self.pins.python.image}.get(upstream, "")
+        if upstream in self.packages:
+            return self.packages[upstream].image
+        return {"debian": self.pins.debian.image}.get(upstream, "")
+
+    @property
+    def packages(self) -> Mapping[str, PackagePin]:
+        """The pins of programs that are Debian's packages where no registry is reached."""
+        return {"python": self.pins.python, "redis": self.pins.redis}
 
     def go(self, name: str) -> GoPin:
         """The pin of a program written in Go."""
@@ -141,7 +149,7 @@ class Catalogue:
         official = self.official(name)
         context: dict[str, ContextFile] = {}
         bases: dict[str, str] = {}
-        if name not in {"debian", "python"}:
+        if name not in {"debian", *self.packages}:
             self.go(name)
         if self.recipe is Recipe.REGISTRY:
             digest = self._of(name, self._prefix, official)
@@ -149,10 +157,11 @@ class Catalogue:
             digest = self._of(name, official, self.debian_digest)
         else:
             inputs = [official]
-            if name in {"tailscale", "python"}:
+            if name in {"tailscale", *self.packages}:
                 context, bases = _context(f"stand-in-{name}"), {"DEBIAN": "debian"}
                 inputs += [repr(context), self.plan("debian").digest]
-            inputs.append(self.pins.python.version if name == "python" else self.binaries_digest(name))
+            package = self.packages.get(name)
+            inputs.append(package.version if package else self.binaries_digest(name))
             digest = self._of(name, *inputs)
         return Plan(name, self.recipe, digest, official, bases, context, wants_ca=False)
 

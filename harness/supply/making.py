@@ -121,9 +121,9 @@ class Maker:
             for path in self._catalogue.go(plan.name).binaries:
                 files[Path(path).name] = programs / Path(path).name
             leaves = {_origin(programs): None, **leaves}
-        if plan.name == "python":
-            arguments["VERSION"] = self._catalogue.pins.python.version
-            leaves = {f"Python {arguments['VERSION']} of Debian": None, **leaves}
+        if package := self._catalogue.packages.get(plan.name):
+            arguments["VERSION"] = package.version
+            leaves = {f"{plan.name.capitalize()} {package.version} of Debian": None, **leaves}
         return Build(
             name=plan.name,
             reference=plan.reference,

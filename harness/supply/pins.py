@@ -36,8 +36,8 @@ class DebianPin:
 
 
 @dataclass(frozen=True)
-class PythonPin:
-    """Python as examples use it."""
+class PackagePin:
+    """A program as examples use it: an official image, or Debian's package of the same version."""
 
     version: str
     image: str
@@ -56,7 +56,8 @@ class Pins:
 
     go: dict[str, GoPin]
     debian: DebianPin
-    python: PythonPin
+    python: PackagePin
+    redis: PackagePin
     report: ReportPin
 
 

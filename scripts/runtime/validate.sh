@@ -73,7 +73,10 @@ for job in examples/*/*.nomad.hcl; do
 done
 for job in modules/nomad/*.nomad.hcl; do
     # Pasted into the examples, so it takes their variables.
-    validate "$job" examples/egress-worker
+    case $job in
+    */egress-*) validate "$job" examples/egress-worker ;;
+    *) validate "$job" examples/private-http-service ;;
+    esac
 done
 
 if [ "$failed" -gt 0 ]; then

@@ -11,14 +11,24 @@ TASKS = ("tailscale", "health", "egress-guard")
 _PIECE = re.compile(r"^ *# paste (\d)[^\n]*\n(.*?)^ *# end \1$", re.MULTILINE | re.DOTALL)
 
 
+def pieces_of(file: Path) -> dict[str, str]:
+    """Give the text of each piece of a snippet by its number."""
+    return dict(_PIECE.findall((REPOSITORY / file).read_text(encoding="utf-8")))
+
+
+def variables_of(file: Path) -> set[str]:
+    """Give the names of the variables that a job has from a snippet."""
+    return set(re.findall(r'^variable "(\w+)"', pieces_of(file)["1"], re.MULTILINE))
+
+
 def pieces() -> dict[str, str]:
     """Give the text of each piece by its number."""
-    return dict(_PIECE.findall((REPOSITORY / FILE).read_text(encoding="utf-8")))
+    return pieces_of(FILE)
 
 
 def variables() -> set[str]:
     """Give the names of the variables that a job has from the snippet."""
-    return set(re.findall(r'^variable "(\w+)"', pieces()["1"], re.MULTILINE))
+    return variables_of(FILE)
 
 
 def proxies() -> list[str]:

@@ -21,7 +21,9 @@ def headscale() -> Iterator[Headscale]:
         for name in ("platform", "guest"):
             server.json("users", "create", name, "--email", f"{name}@example.com")
         server.register("worker", "platform", "tag:nomad-worker")
-        server.register("service", "platform", "tag:nomad-service")
+        for kind in ("nomad", "api", "redis", "restricted"):
+            server.register(f"{kind}-service", "platform", f"tag:{kind}-service")
+        server.register("notice", "platform", "tag:notice")
         server.register("exit", "platform", "tag:exit")
         server.register("laptop", "platform")
         server.register("phone", "guest")
@@ -54,17 +56,31 @@ def test_a_running_server_takes_it_up(headscale: Headscale) -> None:
 @pytest.mark.parametrize(
     ("rule", "instead", "said"),
     [
-        ('"tag:nomad-service:80,443,5432"', '"tag:nomad-service:*"', "tag:nomad-service:22"),
+        ('"tag:nomad-service:80,443"', '"tag:nomad-service:*"', "tag:nomad-service:22"),
         (
             '"src": ["group:platform"]',
             '"src": ["autogroup:member"]',
             "guest@example.com -> tag:nomad-service:80",
         ),
+        (
+            '"src": ["group:oncall"]',
+            '"src": ["autogroup:member"]',
+            "guest@example.com -> tag:restricted-service:80",
+        ),
+        ('"tag:redis-service:6379"]\n    },', '"tag:redis-service:*"]\n    },', "tag:redis-service:80"),
         ('"dst": ["autogroup:internet:*"]', '"dst": ["autogroup:internet:*", "tag:exit:*"]', "tag:exit:22"),
         ('"dst": ["autogroup:internet:*"]', '"dst": ["autogroup:internet:53"]', "198.51.100.80:443"),
         ('"src": ["tag:nomad-worker"]', '"src": ["*"]', "guest@example.com -> 198.51.100.80:443"),
     ],
-    ids=["every port", "strangers", "the exit itself", "no web", "anyone goes out"],
+    ids=[
+        "every port",
+        "strangers",
+        "strangers to what is for few",
+        "more than Redis",
+        "the exit itself",
+        "no web",
+        "anyone goes out",
+    ],
 )
 def test_a_changed_rule_breaks_a_promise(
     headscale: Headscale, tmp_path: Path, rule: str, instead: str, said: str
