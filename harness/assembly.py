@@ -11,7 +11,7 @@ from harness.engine import Engine, find_engine
 from harness.lab import host_plans, seed, sweep, topology_file
 from harness.lab.lab import Lab
 from harness.lab.seed import Offered
-from harness.lab.topology import Topology
+from harness.lab.topology import ControlProgram, Topology
 from harness.run import places
 from harness.run.progress import Progress
 from harness.run.run import Run
@@ -62,12 +62,17 @@ def supplied(topology: Topology, run: Run, engine: Engine, progress: Progress) -
 
 
 @contextmanager
-def ready_lab(topology_path: Path, run: Run, progress: Progress) -> Iterator[Ready]:
-    """Engine, images, lab: for the time of the block.
+def ready_lab(
+    topology_path: Path,
+    run: Run,
+    progress: Progress,
+    program: ControlProgram = ControlProgram.HEADSCALE,
+) -> Iterator[Ready]:
+    """Engine, images, lab with this control program: for the time of the block.
 
     Raises UsageError for what the person gave, LabError for what does not come up.
     """
-    topology = topology_file.load(topology_path)
+    topology = topology_file.load(topology_path, program)
     with engine_of(run, progress) as engine:
         images = supplied(topology, run, engine, progress)
         client = engine.client()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from harness import toml_file
 from harness.errors import UsageError
+from harness.lab.topology import ControlProgram
 
 _JOB_SUFFIX = ".nomad.hcl"
 _SMOKE = "smoke.toml"
@@ -53,6 +54,12 @@ class Example:
     folder: Path
     job_file: Path
     smoke: Smoke
+
+    @property
+    def control_program(self) -> ControlProgram:
+        """The control program that it needs: headscale has neither Services nor HTTPS certificates."""
+        beyond = any(p.service or p.url.startswith("https:") for p in self.smoke.serve)
+        return ControlProgram.LABCONTROL if beyond else ControlProgram.HEADSCALE
 
     @property
     def smoke_file(self) -> Path:

@@ -1,9 +1,13 @@
-"""The control server of the lab: headscale, reached over its REST API through the container."""
+"""The control server of the lab: headscale, or ours, reached over its REST API through the container.
+
+labcontrol answers the part of headscale's API that is used here, so that what follows knows no difference.
+"""
 
 import threading
 
+from harness.lab.host_plans import LABCONTROL_SOCKET
 from harness.lab.running_host import FILES, RunningHost
-from harness.lab.topology import Host, Membership, Topology
+from harness.lab.topology import ControlProgram, Host, Membership, Topology
 from harness.management.headscale import HeadscaleClient, User
 from harness.management.waiting import wait_until
 
@@ -50,8 +54,24 @@ class Control:
 
 
 def connect(host: RunningHost, described: Host, topology: Topology) -> Control:
-    """Wait for headscale, take an API key, make the tailnet's users. Raises LabError."""
-    port, name = described.port("control"), described.names[0]
+    """Wait for the control server, make the tailnet's users. Raises LabError."""
+    name = described.names[0]
+    make = _headscale if topology.program is ControlProgram.HEADSCALE else _labcontrol
+    client = make(host, name, described.port("control"))
+    users = {user: client.create_user(user) for user in topology.users}
+    return Control(host, client, users, f"https://{name}")
+
+
+def _labcontrol(host: RunningHost, _: str, port: int) -> HeadscaleClient:
+    """Wait for it; whoever reaches its socket may give orders, so there is no API key."""
+    for address in (f"TCP:127.0.0.1:{port}", f"UNIX-CONNECT:{LABCONTROL_SOCKET}"):
+        host.wait_for_listener(address, seconds=_READY_SECONDS, what="labcontrol listens")
+    transport = host.transport("socat", "-", f"UNIX-CONNECT:{LABCONTROL_SOCKET}")
+    return HeadscaleClient(transport, "", called="labcontrol")
+
+
+def _headscale(host: RunningHost, name: str, port: int) -> HeadscaleClient:
+    """Wait for it, and take an API key."""
     host.wait_for_listener(f"TCP:127.0.0.1:{port}", seconds=_READY_SECONDS, what="headscale listens")
     health = ("curl", "-sf", "--resolve", f"{name}:{port}:127.0.0.1", f"https://{name}:{port}/health")
     wait_until(
@@ -66,6 +86,4 @@ def connect(host: RunningHost, described: Host, topology: Topology) -> Control:
         .stdout.split()[-1]
     )
     transport = host.transport("socat", "-", f"OPENSSL:127.0.0.1:{port},cafile={_TRUST},commonname={name}")
-    client = HeadscaleClient(transport, api_key)
-    users = {user: client.create_user(user) for user in topology.users}
-    return Control(host, client, users, f"https://{name}")
+    return HeadscaleClient(transport, api_key)

@@ -1,5 +1,6 @@
 """How each role's container is made: image, command, files. Effects are elsewhere."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ import trustme
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.lab.running_host import FILES, File, HostPlan
-from harness.lab.topology import Host, Role, Topology
+from harness.lab.topology import ControlProgram, Host, Role, Topology
 from harness.run import places
 
 _IPV6_ON = {
@@ -38,29 +39,32 @@ _SEALED_TAILSCALED = {
 
 TAILSCALE_SOCKET = "/run/tailscale/tailscaled.sock"
 """Where the tailscale command looks by itself; the image has the folder."""
+LABCONTROL_SOCKET = "/run/labcontrol.sock"
+"""Where labcontrol takes orders."""
 ECHO_BOOK = "/run/echo/seen.jsonl"
 ECHO_LIE = "/run/echo/lie"
 NODE_DATA = "/var/lib/docker"
 NODE_SEED = "/var/lib/seed"
 
 _IMAGES = {
-    Role.CONTROL: "control",
+    Role.ACME: "acme",
     Role.ECHO: "host",
     Role.MEMBER: "member",
     Role.BYSTANDER: "host",
     Role.NODE: "node",
 }
+_CONTROL_IMAGES = {ControlProgram.HEADSCALE: "control", ControlProgram.LABCONTROL: "second-control"}
 ROUTER_IMAGE = "router"
 
 
 def image_names(topology: Topology) -> tuple[str, ...]:
     """The lab images that a topology needs."""
-    return tuple(sorted({ROUTER_IMAGE, *(_IMAGES[h.role] for h in topology.hosts)}))
+    return tuple(sorted({ROUTER_IMAGE, *(image_name(topology, h) for h in topology.hosts)}))
 
 
-def image_name(host: Host) -> str:
+def image_name(topology: Topology, host: Host) -> str:
     """The lab image of a host."""
-    return _IMAGES[host.role]
+    return _CONTROL_IMAGES[topology.program] if host.role is Role.CONTROL else _IMAGES[host.role]
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def _certificate(host: Host, authority: trustme.CA) -> tuple[File, File]:
     return File("tls.pem", chain), File("tls.key", issued.private_key_pem.bytes(), 0o600)
 
 
-def _control(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabitant:
+def _headscale(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabitant:
     config = _render(
         places.fixtures() / "headscale",
         "config.yaml.j2",
@@ -100,13 +104,63 @@ def _control(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabita
         v4=host.v4[0],
         v6=host.v6[0],
     )
-    policy = (places.data("acl") / "example-tailscale-acl.json").read_bytes()
     return _Inhabitant(
         command=(f"{FILES}/start.sh", host.names[0], str(host.port("plain"))),
         files=(
             *_programs("headscale", "start.sh", "redirect.sh"),
             File("config.yaml", config),
-            File("policy.json", policy),
+            _policy("policy.json", "example-tailscale-acl.json"),
+            *_certificate(host, authority),
+        ),
+    )
+
+
+def _policy(path: str, name: str) -> File:
+    return File(path, (places.data("acl") / name).read_bytes())
+
+
+def _labcontrol(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabitant:
+    policies = (
+        _policy("policy.json", "example-tailscale-acl.json"),
+        _policy("services.json", "example-tailscale-services.json"),
+    )
+    config = {
+        "server_name": host.names[0],
+        "tailnet_domain": topology.tailnet_domain,
+        "v4": str(host.v4[0]),
+        "v6": str(host.v6[0]),
+        "port": host.port("control"),
+        "plain_port": host.port("plain"),
+        "stun_port": host.port("stun"),
+        "dns_port": host.port("dns"),
+        "certificate": f"{FILES}/tls.pem",
+        "key": f"{FILES}/tls.key",
+        "policies": [f"{FILES}/{file.path}" for file in policies],
+        "socket": LABCONTROL_SOCKET,
+    }
+    return _Inhabitant(
+        command=("labcontrol", "-config", f"{FILES}/config.json"),
+        files=(File("config.json", json.dumps(config).encode()), *policies, *_certificate(host, authority)),
+    )
+
+
+def _acme(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabitant:
+    # The CA's own key stays where it is: an issuer below it is enough to certify Pebble's root.
+    issuer = authority.create_child_ca()
+    control = topology.only(Role.CONTROL)
+    options = {
+        "listen": f":{host.port('https')}",
+        "resolver": f"{control.v4[0]}:{control.port('dns')}",
+        "certificate": f"{FILES}/tls.pem",
+        "key": f"{FILES}/tls.key",
+        "issuer": f"{FILES}/issuer.pem",
+        "issuer-key": f"{FILES}/issuer.key",
+    }
+    return _Inhabitant(
+        command=("pebble", *(f"-{name}={value}" for name, value in options.items())),
+        files=(
+            File("issuer.pem", issuer.cert_pem.bytes()),
+            File("issuer.key", issuer.private_key_pem.bytes(), 0o600),
             *_certificate(host, authority),
         ),
     )
@@ -127,6 +181,8 @@ def _member() -> _Inhabitant:
             "tailscaled",
             "--tun=userspace-networking",
             "--state=mem:",
+            # Where certificates go, of those that serve by HTTPS.
+            "--statedir=/var/lib/tailscale",
             f"--socket={TAILSCALE_SOCKET}",
             "--socks5-server=127.0.0.1:1055",
             "--outbound-http-proxy-listen=127.0.0.1:1056",
@@ -167,7 +223,10 @@ def plan(
         volumes: named volumes by where they are mounted; a Nomad node has some.
     """
     if host.role is Role.CONTROL:
-        inhabitant = _control(topology, host, authority)
+        control = _headscale if topology.program is ControlProgram.HEADSCALE else _labcontrol
+        inhabitant = control(topology, host, authority)
+    elif host.role is Role.ACME:
+        inhabitant = _acme(topology, host, authority)
     elif host.role is Role.ECHO:
         inhabitant = _echo(host, authority)
     elif host.role is Role.MEMBER:

@@ -24,11 +24,12 @@ from harness.run.progress import Progress
 from harness.run.run import Run
 
 T = TypeVar("T")
+_ACME_SECONDS = 20
 
 # Containers are started a few at a time, those with the longest way to being ready first: side by side, all
 # of them would be there late, and the engine inside the node, which takes longest, last of all.
 _STARTS_AT_ONCE = 4
-_LONGEST_FIRST = (Role.NODE, Role.CONTROL, Role.MEMBER, Role.ECHO, Role.BYSTANDER)
+_LONGEST_FIRST = (Role.NODE, Role.CONTROL, Role.ACME, Role.MEMBER, Role.ECHO, Role.BYSTANDER)
 
 
 class Lab:
@@ -111,6 +112,7 @@ class Lab:
         described = topology.only(Role.CONTROL)
         control = after(described.name, lambda host: self._control(host, described))
         echo = after(topology.only(Role.ECHO).name, lambda host: self._echo(host, topology.only(Role.ECHO)))
+        acme = [after(host.name, self._acme) for host in topology.with_role(Role.ACME)]
         nomad = after(topology.only(Role.NODE).name, self._node)
         members = {
             host.name: pool.submit(self._member, host, started[host.name], control)
@@ -120,6 +122,8 @@ class Lab:
         self.echo: Echo = echo.result()
         self.members = {name: member.result() for name, member in members.items()}
         self.node: Node = nomad.result()
+        for ready in acme:
+            ready.result()
         for host_started in started.values():
             host_started.result()
 
@@ -139,7 +143,7 @@ class Lab:
             )
             self._stack.callback(data.remove, force=True)
             volumes = {host_plans.NODE_DATA: data.name, host_plans.NODE_SEED: self._seed}
-        image = self._images[host_plans.image_name(host)]
+        image = self._images[host_plans.image_name(self.topology, host)]
         running = self._start(
             host_plans.plan(self.topology, host, image, self._authority, router=shared, volumes=volumes)
         )
@@ -147,10 +151,16 @@ class Lab:
         return running
 
     def _control(self, host: RunningHost, described: Host) -> Control:
-        with self._progress.stage(host.name, "headscale, DERP, STUN"):
+        with self._progress.stage(host.name, f"{self.topology.program}, DERP, STUN"):
             control = control_server.connect(host, described, self.topology)
             self._stack.callback(control.close)
             return control
+
+    def _acme(self, host: RunningHost) -> None:
+        described = self.topology.only(Role.ACME)
+        with self._progress.stage(host.name, "ACME, as Let's Encrypt"):
+            address = f"TCP:127.0.0.1:{described.port('https')}"
+            host.wait_for_listener(address, seconds=_ACME_SECONDS, what="the ACME server listens")
 
     def _echo(self, host: RunningHost, described: Host) -> Echo:
         with self._progress.stage(host.name, "HTTP, HTTPS, TCP, UDP"):

@@ -41,6 +41,8 @@ class Member:
             f"--login-server={login_server}",
             "--auth-key=file:/dev/stdin",
             f"--hostname={self.host.name}",
+            # The addresses of Services are routes.
+            "--accept-routes",
             f"--advertise-exit-node={str(self.membership.exit_node).lower()}",
             "--accept-dns=false",
             f"--timeout={_JOIN_SECONDS}s",

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
@@ -17,10 +17,19 @@ class Role(StrEnum):
     """What a host is for: it decides the image and what runs in it."""
 
     CONTROL = "control"
+    ACME = "acme"
     ECHO = "echo"
     MEMBER = "member"
     BYSTANDER = "bystander"
     NODE = "node"
+
+
+class ControlProgram(StrEnum):
+    """What runs on the control host: headscale, or a server of ours for what headscale lacks."""
+
+    HEADSCALE = "headscale"
+    LABCONTROL = "labcontrol"
+    """Tailscale Services, and HTTPS certificates from the ACME server of the lab's internet."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,7 @@ class Topology:
     tailnet_domain: str
     internet: Internet
     hosts: tuple[Host, ...]
+    program: ControlProgram = ControlProgram.HEADSCALE
 
     def host(self, name: str) -> Host:
         """The host of that name. Raises KeyError."""
@@ -125,6 +135,12 @@ class Topology:
         """The one host of a role; `validate` has seen to it that there is one."""
         (host,) = self.with_role(role)
         return host
+
+    def run_by(self, program: ControlProgram) -> "Topology":
+        """This topology as it is with a control program: the ACME server is there for labcontrol alone."""
+        with_acme = program is ControlProgram.LABCONTROL
+        hosts = tuple(h for h in self.hosts if with_acme or h.role is not Role.ACME)
+        return replace(self, hosts=hosts, program=program)
 
     @property
     def exits(self) -> tuple[Host, ...]:
@@ -207,7 +223,16 @@ def _roles(topology: Topology) -> Iterator[Problem]:
         if len(found) != 1:
             names = ", ".join(h.name for h in found) or "none"
             yield Problem("host.role", f"exactly one host has the role {role}; here: {names}")
-    needed = {Role.CONTROL: ("control", "plain", "stun"), Role.ECHO: ("http", "https", "tcp", "udp")}
+    acme = topology.with_role(Role.ACME)
+    if len(acme) > 1:
+        yield Problem(
+            "host.role", f"at most one host has the role acme; here: {', '.join(h.name for h in acme)}"
+        )
+    needed: dict[Role, tuple[str, ...]] = {
+        Role.CONTROL: ("control", "plain", "stun", *(["dns"] if acme else [])),
+        Role.ECHO: ("http", "https", "tcp", "udp"),
+        Role.ACME: ("https",),
+    }
     for host in topology.hosts:
         offered = {x.service for x in host.listens}
         for service in needed.get(host.role, ()):

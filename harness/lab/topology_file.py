@@ -8,7 +8,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from harness import toml_file
 from harness.errors import UsageError
-from harness.lab.topology import Listen, Topology, validate
+from harness.lab.topology import ControlProgram, Listen, Topology, validate
 
 _SHOWN_PROBLEMS = 8
 _REMEDY = "correct these keys"
@@ -22,7 +22,11 @@ def _converter() -> Converter:
     converter.register_structure_hook(
         Topology,
         make_dict_structure_fn(
-            Topology, converter, _cattrs_forbid_extra_keys=True, hosts=override(rename="host")
+            Topology,
+            converter,
+            _cattrs_forbid_extra_keys=True,
+            hosts=override(rename="host"),
+            program=override(omit=True),
         ),
     )
     return converter
@@ -31,8 +35,11 @@ def _converter() -> Converter:
 _CONVERTER = _converter()
 
 
-def load(file: Path) -> Topology:
-    """Read and validate a topology. Raises UsageError naming the file and every wrong key."""
+def load(file: Path, program: ControlProgram = ControlProgram.HEADSCALE) -> Topology:
+    """Read and validate a topology, and give it as it is with a control program.
+
+    Raises UsageError naming the file and every wrong key.
+    """
     topology = toml_file.load(
         file, Topology, _CONVERTER, called="topology file", remedy=_REMEDY, renamed={"hosts": "host"}
     )
@@ -41,4 +48,4 @@ def load(file: Path) -> Topology:
         shown = [f"{p.where}: {p.what}" for p in problems[:_SHOWN_PROBLEMS]]
         rest = [f"and {more} more"] if more > 0 else []
         raise UsageError(f"{file}: this topology cannot run", remedy=_REMEDY, log="\n".join(shown + rest))
-    return topology
+    return topology.run_by(program)

@@ -36,12 +36,16 @@ def _node(data: dict[str, Any]) -> TailnetNode:
 class HeadscaleClient:
     """Owns one HTTP client to one headscale. Every method raises LabError when headscale refuses."""
 
-    def __init__(self, transport: httpx.BaseTransport, api_key: str) -> None:
-        """Speak through `transport`; the API key goes into a header and nowhere else."""
+    def __init__(self, transport: httpx.BaseTransport, api_key: str, *, called: str = "headscale") -> None:
+        """Speak through `transport`; the API key, where there is one, goes into a header and nowhere else.
+
+        `called` is the program that answers, for errors: ours speaks a part of this API too.
+        """
+        self.called = called
         self._http = httpx.Client(
             base_url="http://headscale",
             transport=transport,
-            headers={"Authorization": f"Bearer {api_key}"},
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=10,
         )
 
@@ -53,15 +57,15 @@ class HeadscaleClient:
         try:
             response = self._http.request(method, f"/api/v1/{path}", json=body)
         except httpx.TransportError as error:
-            raise LabError(f"headscale does not answer {method} {path}: {error}") from error
+            raise LabError(f"{self.called} does not answer {method} {path}: {error}") from error
         if response.is_error:
             raise LabError(
-                f"headscale refused {method} {path} ({response.status_code})", log=response.text[:500]
+                f"{self.called} refused {method} {path} ({response.status_code})", log=response.text[:500]
             )
         try:
             answer: dict[str, Any] = response.json()
         except ValueError as error:
-            raise LabError(f"headscale does not speak JSON at {method} {path}") from error
+            raise LabError(f"{self.called} does not speak JSON at {method} {path}") from error
         return answer
 
     def create_user(self, name: str) -> User:

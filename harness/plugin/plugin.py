@@ -5,6 +5,7 @@ Whoever has the plugin installed and asks for none of its fixtures or claims not
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ from harness.errors import EXIT_LAB, EXIT_USAGE, NoTailCarError, UsageError
 from harness.job import example as examples_of
 from harness.job.example import Example
 from harness.lab import topology_file
-from harness.plugin.executions import Executions, Judged, check_promises
+from harness.lab.topology import ControlProgram
+from harness.plugin.executions import Judged, check_promises
+from harness.plugin.labs import Labs
 from harness.plugin.reporting import RECORDING, RUN_OF_CONTROLLER, open_recording, run_id
 from harness.plugin.workers import OFFERED, REFUSED, Controller, is_worker, tell_controller
 from harness.probes.stage import Stage
@@ -117,21 +120,23 @@ def pytest_configure_node(node: "WorkerController") -> None:
 
 
 @pytest.fixture(scope="session")
-def claim_executions(request: pytest.FixtureRequest) -> Iterator[Executions]:
-    """The lab of this process, and what is run in it: booted for the first claim, removed after the last."""
+def claim_labs(request: pytest.FixtureRequest) -> Iterator[Labs]:
+    """The labs of this process, and what is run in them: removed after the last claim."""
     recording = request.config.stash[RECORDING]
-    with (
-        Interrupts() as interrupts,
-        recording.progress,
-        recording.run() as run,
-        recording.ledger() as ledger,
-        ready_lab(Path(request.config.getoption("--topology")), run, recording.progress) as ready,
-    ):
-        recording.ready(ready)
-        try:
-            yield Executions(Stage(ready.lab, run, ledger, recording.progress))
-        finally:
-            interrupts.hold()
+    file = Path(request.config.getoption("--topology"))
+    with Interrupts() as interrupts, recording.progress, recording.ledger() as ledger:
+
+        @contextmanager
+        def stage(program: ControlProgram) -> Iterator[Stage]:
+            with recording.run(program) as run, ready_lab(file, run, recording.progress, program) as ready:
+                recording.ready(ready)
+                yield Stage(ready.lab, run, ledger, recording.progress)
+
+        with Labs(stage) as labs:
+            try:
+                yield labs
+            finally:
+                interrupts.hold()
 
 
 @pytest.fixture(scope="session")
@@ -148,12 +153,11 @@ def claim(request: pytest.FixtureRequest) -> Claim:
 
 
 @pytest.fixture
-def judged(
-    request: pytest.FixtureRequest, claim_executions: Executions, claim: Claim, example: Example
-) -> Judged:
+def judged(request: pytest.FixtureRequest, claim_labs: Labs, claim: Claim, example: Example) -> Judged:
     """The verdict of this test's claim on its example, with all that it rests on run and reported."""
-    found = claim_executions.judge(claim, example)
-    request.config.stash[RECORDING].add(request.node, found, claim_executions.stage.ledger)
+    executions = claim_labs.executions(example.control_program)
+    found = executions.judge(claim, example)
+    request.config.stash[RECORDING].add(request.node, found, executions.stage.ledger)
     return found
 
 

@@ -23,7 +23,7 @@ from harness.claims.catalogue import CLAIMS
 from harness.claims.verdict import Outcome
 from harness.errors import EXIT_LAB, NoTailCarError
 from harness.lab import topology_file
-from harness.lab.topology import Topology
+from harness.lab.topology import ControlProgram, Topology
 from harness.ledger.episodes import CONTROLS
 from harness.ledger.facts import FlowSeen
 from harness.ledger.ledger import Ledger, from_json
@@ -109,7 +109,9 @@ class Recording:
         self._began = began
         self._entries: list[ClaimEntry] = []
         self._absences: dict[str, dict[str, str]] = {}
-        self._topology: Topology = topology_file.load(Path(config.getoption("--topology")))
+        self._topology: Topology = topology_file.load(
+            Path(config.getoption("--topology")), ControlProgram.LABCONTROL
+        )
         self._names = address_names(self._topology)
         self.worst_error: int | None = None
         self.refuted = False
@@ -118,9 +120,10 @@ class Recording:
 
     # -- for the process that has the lab
 
-    def run(self) -> Run:
-        """The run that owns the lab of this process."""
-        return Run("-".join(filter(None, (run_id(self._config), self._worker))))
+    def run(self, program: ControlProgram) -> Run:
+        """The run that owns the lab of this process that has this control program."""
+        second = "" if program is ControlProgram.HEADSCALE else program
+        return Run("-".join(filter(None, (run_id(self._config), self._worker, second))))
 
     def ledger(self) -> Ledger:
         """The ledger of this process."""
@@ -129,7 +132,7 @@ class Recording:
     def ready(self, ready: Ready) -> None:
         """Keep what the report says of where things came from."""
         about = About(ready.engine, ready.versions, ready.origins, ())
-        self._about_file(self._worker).write_text(
+        self._about_file(self._worker, ready.lab.topology.program).write_text(
             json.dumps(Converter().unstructure(about)), encoding="utf-8"
         )
 
@@ -244,14 +247,16 @@ class Recording:
             for o in map(from_json, map(json.loads, _lines(file)))
             if isinstance(o.fact, FlowSeen) and o.episode not in CONTROLS
         )
+        second = any(folder.glob(self._about_file("*", ControlProgram.LABCONTROL).name))
+        program = ControlProgram.LABCONTROL if second else ControlProgram.HEADSCALE
         return RunRecord(
             run=run_id(self._config),
             began=self._began,
             seconds=round(time.time() - self._began, 3),
             versions=known[0].versions if known else {},
-            origins=known[0].origins if known else {},
+            origins={name: origin for about in known for name, origin in about.origins.items()},
             engine=known[0].engine if known else "",
-            topology=self._topology,
+            topology=self._topology.run_by(program),
             entries=tuple(self._entries),
             flows=flows,
             stages=self.progress.stages,
@@ -259,8 +264,8 @@ class Recording:
             absences=self._absences,
         )
 
-    def _about_file(self, worker: str) -> Path:
-        return folder_of(self._config) / f"about{worker}.json"
+    def _about_file(self, worker: str, program: ControlProgram) -> Path:
+        return folder_of(self._config) / f"about{worker}-{program}.json"
 
     def _forget_old(self, runs: Path) -> None:
         ended = sorted(p for p in runs.iterdir() if not is_alive(p.name) and p.name != run_id(self._config))

@@ -251,6 +251,7 @@ def _caption(host: Host) -> str:
         return f"exit node, {belongs}" if _is_exit(host) else belongs
     return {
         Role.CONTROL: "headscale, DERP, STUN",
+        Role.ACME: "gives certificates",
         Role.ECHO: "says who it saw",
         Role.NODE: "Nomad client",
         Role.BYSTANDER: "not in the tailnet",

@@ -38,18 +38,23 @@ class Made:
 
 UPSTREAM = ("debian", "nomad", "tailscale", "headscale", "consul", "python", "redis")
 """Images as their makers publish them: pulled, or stood in for."""
+PROGRAMS = ("labcontrol", "pebble")
+"""Images that hold nothing but a program whose main is in its module's folder (fixtures/go)."""
+_COMPILER = "golang"
 _MADE = {
     "base": Made({"DEBIAN": "debian"}),
     "router": Made({"BASE": "base"}),
     "host": Made({"BASE": "base"}),
     "control": Made({"BASE": "base", "HEADSCALE": "headscale"}),
+    "second-control": Made({"BASE": "base", "LABCONTROL": "labcontrol"}),
+    "acme": Made({"BASE": "base", "PEBBLE": "pebble"}),
     "member": Made({"BASE": "base", "TAILSCALE": "tailscale"}),
     "node": Made({"BASE": "base", "NOMAD": "nomad", "CONSUL": "consul"}),
     "example-tailscale": Made({"UPSTREAM": "tailscale"}, "example"),
     "example-python": Made({"UPSTREAM": "python"}, "example"),
     "example-redis": Made({"UPSTREAM": "redis"}, "example"),
 }
-LAB = ("router", "host", "control", "member", "node")
+LAB = ("router", "host", "control", "second-control", "acme", "member", "node")
 """Images that hosts of the lab are started from."""
 EXAMPLES = ("example-tailscale", "example-python", "example-redis")
 """Images that jobs name; inside the lab they carry their official names."""
@@ -107,11 +112,18 @@ class Catalogue:
     def plan(self, name: str) -> Plan:
         """How an image is made; computed once, from a few small files."""
         if name not in self._plans:
-            if name not in (*UPSTREAM, *_MADE):
-                known = ", ".join((*_MADE, *UPSTREAM))
-                raise UsageError(f"there is no image {name}", remedy=f"the images are {known}")
-            self._plans[name] = self._upstream(name) if name in UPSTREAM else self._made(name)
+            self._plans[name] = self._planned(name)
         return self._plans[name]
+
+    def _planned(self, name: str) -> Plan:
+        if name in PROGRAMS:
+            return self._program(name)
+        if name in UPSTREAM or (name == _COMPILER and self.recipe is Recipe.REGISTRY):
+            return self._upstream(name)
+        if name in _MADE:
+            return self._made(name)
+        known = ", ".join((*_MADE, *UPSTREAM, *PROGRAMS))
+        raise UsageError(f"there is no image {name}", remedy=f"the images are {known}")
 
     def official(self, name: str) -> str:
         """The official reference behind an image: an upstream one, or one offered to the examples."""
@@ -120,7 +132,8 @@ class Catalogue:
             return self.pins.go[upstream].image
         if upstream in self.packages:
             return self.packages[upstream].image
-        return {"debian": self.pins.debian.image}.get(upstream, "")
+        images = {"debian": self.pins.debian.image, _COMPILER: self.pins.golang.image}
+        return images.get(upstream, "")
 
     @property
     def packages(self) -> Mapping[str, PackagePin]:
@@ -149,7 +162,7 @@ class Catalogue:
         official = self.official(name)
         context: dict[str, ContextFile] = {}
         bases: dict[str, str] = {}
-        if name not in {"debian", *self.packages}:
+        if name not in {"debian", _COMPILER, *self.packages}:
             self.go(name)
         if self.recipe is Recipe.REGISTRY:
             digest = self._of(name, self._prefix, official)
@@ -164,6 +177,14 @@ class Catalogue:
             inputs.append(package.version if package else self.binaries_digest(name))
             digest = self._of(name, *inputs)
         return Plan(name, self.recipe, digest, official, bases, context, wants_ca=False)
+
+    def _program(self, name: str) -> Plan:
+        if self.recipe is Recipe.SOURCE:
+            digest = self._of(name, self.binaries_digest(name))
+            return Plan(name, self.recipe, digest, "", {}, {}, wants_ca=False)
+        context = {**_context("program"), **_files(module_folder(name))}
+        digest = self._of(name, repr(self.go(name)), repr(context), self.plan(_COMPILER).digest)
+        return Plan(name, self.recipe, digest, "", {"GOLANG": _COMPILER}, context, wants_ca=False)
 
     def _made(self, name: str) -> Plan:
         made = _MADE[name]

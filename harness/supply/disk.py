@@ -19,11 +19,16 @@ IMAGE_NEEDS = {
     "router": 70 * MB,
     "host": 50 * MB,
     "control": 60 * MB,
+    "second-control": 20 * MB,
+    "acme": 20 * MB,
     "member": 60 * MB,
     "node": 500 * MB,
     "nomad": 250 * MB,
     "tailscale": 120 * MB,
     "headscale": 120 * MB,
+    "labcontrol": 20 * MB,
+    "pebble": 20 * MB,
+    "golang": 900 * MB,
     "consul": 300 * MB,
     "python": 200 * MB,
     "redis": 200 * MB,
@@ -32,9 +37,23 @@ IMAGE_NEEDS = {
     "example-redis": 10 * MB,
 }
 """What each image takes in the engine's folder, beside what it is made from; measured, rounded up."""
-BINARIES_NEEDS = {"nomad": 250 * MB, "tailscale": 120 * MB, "headscale": 120 * MB, "consul": 300 * MB}
+BINARIES_NEEDS = {
+    "nomad": 250 * MB,
+    "tailscale": 120 * MB,
+    "headscale": 120 * MB,
+    "labcontrol": 30 * MB,
+    "pebble": 30 * MB,
+    "consul": 300 * MB,
+}
 """What building takes in the cache: the programs, twice, since they are built beside where they end."""
-GO_NEEDS = {"nomad": 4_800 * MB, "tailscale": 1_800 * MB, "headscale": 2_200 * MB, "consul": 4_000 * MB}
+GO_NEEDS = {
+    "nomad": 4_800 * MB,
+    "tailscale": 1_800 * MB,
+    "headscale": 2_200 * MB,
+    "labcontrol": 900 * MB,
+    "pebble": 300 * MB,
+    "consul": 4_000 * MB,
+}
 """What a build from nothing takes in Go's own caches."""
 DEBOOTSTRAP_NEEDS = 450 * MB
 """A base system unpacked, with its packages, and the archive made from it."""

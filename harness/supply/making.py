@@ -14,10 +14,10 @@ from harness.run.progress import Progress
 from harness.supply import image as images
 from harness.supply import registry
 from harness.supply.build import Build, Builder
-from harness.supply.catalogue import CA_FILE, DOCKERFILE, Catalogue, ContextFile, Plan, Recipe
+from harness.supply.catalogue import CA_FILE, DOCKERFILE, PROGRAMS, Catalogue, ContextFile, Plan, Recipe
 from harness.supply.image import Image, find_image
 from harness.supply.lock import only_maker
-from harness.supply.source import ORIGIN_FILE, Workshop
+from harness.supply.source import ORIGIN_FILE, Workshop, ldflags
 
 BUILDS_AT_ONCE = 2
 """Image builds mostly wait for a mirror; more than two at once wait for the disk."""
@@ -116,7 +116,9 @@ class Maker:
         leaves = dict.fromkeys(
             part for base in bases for part in base.origin.removeprefix(f"{plan.recipe}: ").split(" + ")
         )
-        if plan.name in self._catalogue.pins.go:
+        if plan.name in PROGRAMS:
+            arguments["LDFLAGS"] = ldflags(self._catalogue.go(plan.name))
+        elif plan.name in self._catalogue.pins.go:
             programs = self._workshop.binaries(plan.name)
             for path in self._catalogue.go(plan.name).binaries:
                 files[Path(path).name] = programs / Path(path).name

@@ -22,9 +22,17 @@ class GoPin:
     module: str
     packages: list[str]
     image: str
+    """Empty for a program whose main is in the module's own folder: nobody publishes it."""
     binaries: list[str]
-    """Its paths in the official image."""
+    """Its paths in the image."""
     ldflags: list[str]
+
+
+@dataclass(frozen=True)
+class GolangPin:
+    """The compiler, for programs that nobody publishes, where images come from a registry."""
+
+    image: str
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class Pins:
     """All pins."""
 
     go: dict[str, GoPin]
+    golang: GolangPin
     debian: DebianPin
     python: PackagePin
     redis: PackagePin
@@ -93,6 +102,7 @@ def parse(file: Path) -> Pins:
         raise UsageError(f"{file} is not valid TOML: {error}") from error
     for table in _tables(data.get("go")):
         table.setdefault("ldflags", [])
+        table.setdefault("image", "")
     try:
         return Converter(forbid_extra_keys=True).structure(data, Pins)
     except Exception as error:

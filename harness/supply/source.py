@@ -170,9 +170,14 @@ def go_build(pin: GoPin, folder: Path) -> list[str]:
         "-o",
         f"{folder}/",
         "-ldflags",
-        " ".join(["-s", "-w", *pin.ldflags]),
+        ldflags(pin),
         *pin.packages,
     ]
+
+
+def ldflags(pin: GoPin) -> str:
+    """What the linker is told: no symbols, and what the program has to know of itself."""
+    return " ".join(["-s", "-w", *pin.ldflags])
 
 
 def go_version() -> str | None:

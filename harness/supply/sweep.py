@@ -12,7 +12,7 @@ from harness.run import places
 from harness.run.run import RUN_LABEL, dead_runs
 from harness.supply import registry
 from harness.supply.ca import ca_pem
-from harness.supply.catalogue import ALL, UPSTREAM, Catalogue, Plan, Recipe
+from harness.supply.catalogue import ALL, PROGRAMS, UPSTREAM, Catalogue, Plan, Recipe
 from harness.supply.disk import size_of
 from harness.supply.image import LABEL_NAME, list_images
 from harness.supply.lock import nobody_builds
@@ -106,7 +106,7 @@ def _old(engine: Engine | None, swept: Swept) -> None:
 
 
 def _closure(catalogue: Catalogue) -> Iterator[Plan]:
-    for name in (*ALL, *UPSTREAM, "base"):
+    for name in (*ALL, *UPSTREAM, *PROGRAMS, "base"):
         yield catalogue.plan(name)
 
 

@@ -8,6 +8,7 @@ import pytest
 from harness.errors import EXIT_USAGE, UsageError
 from harness.job import example
 from harness.job.example import EgressPromise, ServePromise
+from harness.lab.topology import ControlProgram
 from harness.run import places
 
 EGRESS = """\
@@ -156,3 +157,19 @@ def test_a_folder_without_examples_says_what_one_is(tmp_path: Path, name: str) -
         example.find(tmp_path / name)
     assert str(tmp_path / name) in caught.value.problem
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("served", "program"),
+    [
+        ('url = "http://{host}/"', ControlProgram.HEADSCALE),
+        ('tcp = "{host}:5432"', ControlProgram.HEADSCALE),
+        ('url = "https://{host}/"', ControlProgram.LABCONTROL),
+        ('url = "http://{host}/"\nservice = "svc:mine"', ControlProgram.LABCONTROL),
+    ],
+)
+def test_what_is_served_decides_the_control_program(
+    make: MakeExample, served: str, program: ControlProgram
+) -> None:
+    smoke = f'kind = "serve"\ntags = ["tag:nomad-service"]\n[[serve]]\n{served}\n'
+    assert example.load(make(smoke)).control_program is program

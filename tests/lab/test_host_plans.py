@@ -1,5 +1,6 @@
 """How each role's container is made."""
 
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -9,18 +10,19 @@ from cryptography import x509
 from harness.assembly import default_topology
 from harness.lab import host_plans, router, topology_file
 from harness.lab.running_host import FILES, File, HostPlan
-from harness.lab.topology import Host, Role
+from harness.lab.topology import ControlProgram, Host, Role, Topology
 from harness.run import places
 from tests.lab.build import SOUND, with_host
 
 SHIPPED = topology_file.load(default_topology())
 AUTHORITY = trustme.CA()
+WITH_OURS = topology_file.load(default_topology(), ControlProgram.LABCONTROL)
 EVERY_HOST = pytest.mark.parametrize("host", SHIPPED.hosts, ids=lambda h: h.name)
 
 
-def plan(host: Host) -> HostPlan:
+def plan(host: Host, topology: Topology = SHIPPED) -> HostPlan:
     return host_plans.plan(
-        SHIPPED, host, "image:1", AUTHORITY, router="router-id", volumes={"/var/lib/docker": "data"}
+        topology, host, "image:1", AUTHORITY, router="router-id", volumes={"/var/lib/docker": "data"}
     )
 
 
@@ -107,6 +109,38 @@ def test_the_policy_is_the_examples_own() -> None:
     assert file(plan(SHIPPED.host("control")), "policy.json").content == shipped
 
 
+def test_our_control_server_is_configured_by_the_topology_and_has_the_policy_for_services_too() -> None:
+    made = plan(WITH_OURS.host("control"), WITH_OURS)
+    assert made.command == ("labcontrol", "-config", f"{FILES}/config.json")
+    config = json.loads(file(made, "config.json").content)
+    assert config["server_name"] == "headscale.lab.test"
+    assert config["tailnet_domain"] == "tailnet.test"
+    assert (config["v4"], config["v6"]) == ("198.51.100.10", "2001:db8:10::10")
+    assert (config["port"], config["plain_port"]) == (443, 80)
+    assert (config["stun_port"], config["dns_port"]) == (3478, 53)
+    named = {f"{FILES}/{f.path}": f.content for f in made.files}
+    for path in (config["certificate"], config["key"], *config["policies"]):
+        assert path in named
+    for path, name in zip(
+        config["policies"], ("example-tailscale-acl.json", "example-tailscale-services.json"), strict=True
+    ):
+        assert named[path] == (places.data("acl") / name).read_bytes()
+
+
+def test_the_acme_server_has_an_issuer_of_its_own_and_never_the_cas_key() -> None:
+    made = plan(WITH_OURS.host("acme"), WITH_OURS)
+    keys = [f for f in made.files if b"PRIVATE KEY" in f.content]
+    assert {f.path for f in keys} == {"tls.key", "issuer.key"}
+    assert {f.mode for f in keys} == {0o600}
+    assert AUTHORITY.private_key_pem.bytes() not in {f.content for f in keys}
+    issuer = x509.load_pem_x509_certificate(file(made, "issuer.pem").content)
+    issuer.verify_directly_issued_by(x509.load_pem_x509_certificate(AUTHORITY.cert_pem.bytes()))
+    assert "-resolver=198.51.100.10:53" in made.command
+    for option in made.command[1:]:
+        value = option.partition("=")[2]
+        assert not value.startswith(FILES) or value in {f"{FILES}/{f.path}" for f in made.files}
+
+
 def test_the_echo_service_listens_where_the_topology_says() -> None:
     made = plan(SHIPPED.host("echo"))
     assert made.command[2:] == (
@@ -118,7 +152,9 @@ def test_the_echo_service_listens_where_the_topology_says() -> None:
 
 def test_images_are_those_of_the_roles_and_the_router() -> None:
     assert host_plans.image_names(SHIPPED) == ("control", "host", "member", "node", "router")
-    assert host_plans.image_name(SHIPPED.host("outsider")) == "host"
+    ours = ("acme", "host", "member", "node", "router", "second-control")
+    assert host_plans.image_names(WITH_OURS) == ours
+    assert host_plans.image_name(SHIPPED, SHIPPED.host("outsider")) == "host"
 
 
 def test_the_routers_plan_has_every_wire() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.assembly import default_topology
 from harness.lab import topology_file
-from harness.lab.topology import Host, Internet, Listen, Membership, Role, Topology, validate
+from harness.lab.topology import ControlProgram, Host, Internet, Listen, Membership, Role, Topology, validate
 from tests.lab.build import SOUND, host, listens, more, with_host, without
 
 
@@ -23,6 +23,17 @@ def test_the_shipped_topology_is_sound() -> None:
     assert {h.name for h in shipped.exits} == {"exit-a", "exit-b"}
     assert shipped.users == ("guest@example.com", "platform@example.com")
     assert shipped.only(Role.CONTROL).port("stun") == 3478
+
+
+def test_the_control_program_decides_whether_there_is_an_acme_server() -> None:
+    with_headscale = topology_file.load(default_topology())
+    with_ours = topology_file.load(default_topology(), ControlProgram.LABCONTROL)
+    assert with_headscale.program is ControlProgram.HEADSCALE
+    assert with_headscale.with_role(Role.ACME) == ()
+    assert with_ours.only(Role.ACME).names == ("acme-v02.api.letsencrypt.org",)
+    assert [h for h in with_ours.hosts if h.role is not Role.ACME] == list(with_headscale.hosts)
+    assert validate(with_ours) == []
+    assert with_ours.run_by(ControlProgram.HEADSCALE) == with_headscale
 
 
 BAD: list[tuple[str, Topology, str, str]] = [
@@ -70,6 +81,18 @@ BAD: list[tuple[str, Topology, str, str]] = [
         "listens for stun",
     ),
     ("echo without services", with_host("echo", listens=()), "host.echo.listens", "listens for http"),
+    (
+        "an ACME server, and nobody to ask for challenges",
+        more(host("acme", Role.ACME, 111, names=("acme.test",), listens=listens("https:443/tcp"))),
+        "host.control.listens",
+        "listens for dns",
+    ),
+    (
+        "two ACME servers",
+        more(host("one", Role.ACME, 111), host("two", Role.ACME, 112)),
+        "host.role",
+        "at most one host has the role acme; here: one, two",
+    ),
     ("control without a name", with_host("control", names=()), "host.control.names", "has a DNS name"),
     ("member without membership", with_host("client", tailnet=None), "host.client.tailnet", "role member"),
     (

@@ -71,7 +71,11 @@ SPOILED = [
     ('"http:80/tcp"', '"http:80"', "line 29: host[1].listens[0]: 'http:80' is not of the form service:port"),
     ('"http:80/tcp"', '"http:99999/tcp"', "host[1].listens[0]: 'http:99999/tcp' is not"),
     ('"http:80/tcp"', "80", "host[1].listens[0]: '80' is not of the form"),
-    ('role = "echo"', 'role = "oracle"', "line 22: host[1].role: 'oracle' is none of control, echo, member"),
+    (
+        'role = "echo"',
+        'role = "oracle"',
+        "line 22: host[1].role: 'oracle' is none of control, acme, echo, member",
+    ),
     ('role = "echo"\n', "", "line 20: host[1].role: is missing"),
     ('tailnet_domain = "tailnet.test"', "", "tailnet_domain: is missing"),
     ('name = "exit-b"', 'name = "exit-a"', "host.exit-a: the name is used 2 times"),

@@ -31,8 +31,8 @@ def test_no_image_has_an_official_name() -> None:
 
 def test_another_ca_changes_what_trusts_it() -> None:
     assert changed(references(), references(ca=b"another")) == {
-        "base", "router", "host", "control", "member", "node", "example-tailscale", "example-python",
-        "example-redis",
+        "base", "router", "host", "control", "second-control", "acme", "member", "node",
+        "example-tailscale", "example-python", "example-redis",
     }  # fmt: skip
 
 

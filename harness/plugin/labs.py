@@ -1,0 +1,42 @@
+"""The labs of one process: one for each control program, booted when an example first needs it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from types import TracebackType
+from typing import Self
+
+from harness.errors import NoTailCarError
+from harness.lab.topology import ControlProgram
+from harness.plugin.executions import Executions
+from harness.probes.stage import Stage
+
+
+class Labs:
+    """Owns the labs; a boot that failed is not tried again."""
+
+    def __init__(self, stage: Callable[[ControlProgram], AbstractContextManager[Stage]]) -> None:
+        """Boot a lab by entering what `stage` gives; the lab goes when that is left."""
+        self._stage = stage
+        self._stack = ExitStack()
+        self._ready: dict[ControlProgram, Executions] = {}
+        self._failed: dict[ControlProgram, NoTailCarError] = {}
+
+    def executions(self, program: ControlProgram) -> Executions:
+        """What is run in the lab with this control program. Raises LabError or UsageError."""
+        if first := self._failed.get(program):
+            raise first
+        if program not in self._ready:
+            try:
+                self._ready[program] = Executions(self._stack.enter_context(self._stage(program)))
+            except NoTailCarError as error:
+                self._failed[program] = error
+                raise
+        return self._ready[program]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
