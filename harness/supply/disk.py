@@ -28,6 +28,8 @@ IMAGE_NEEDS = {
     "python": 200 * MB,
     "example-tailscale": 10 * MB,
     "example-python": 10 * MB,
+    "guard": 60 * MB,
+    "example-guard": 10 * MB,
 }
 """What each image takes in the engine's folder, beside what it is made from; measured, rounded up."""
 BINARIES_NEEDS = {"nomad": 250 * MB, "tailscale": 120 * MB, "headscale": 120 * MB, "consul": 300 * MB}
