@@ -8,7 +8,7 @@ _PACKAGED = Path(__file__).resolve().parents[1] / "_data"
 
 
 def data(name: str) -> Path:
-    """A folder of data that ships with the harness (`fixtures`, `acl`): from the checkout, else the wheel."""
+    """A folder of data that ships with the harness, such as `fixtures`: from the checkout, else the wheel."""
     checkout = _REPOSITORY / name
     return checkout if (_REPOSITORY / "pyproject.toml").is_file() else _PACKAGED / name
 

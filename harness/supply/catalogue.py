@@ -34,6 +34,8 @@ class Made:
     """Build argument to image."""
     folder: str = ""
     """Of its Dockerfile, where it is not the image's own name."""
+    shipped: bool = False
+    """Whether users build it, too: then its Dockerfile is in docker/, and all that it needs."""
 
 
 UPSTREAM = ("debian", "nomad", "tailscale", "headscale", "consul", "python", "redis")
@@ -53,11 +55,15 @@ _MADE = {
     "example-tailscale": Made({"UPSTREAM": "tailscale"}, "example"),
     "example-python": Made({"UPSTREAM": "python"}, "example"),
     "example-redis": Made({"UPSTREAM": "redis"}, "example"),
+    "guard": Made({"TAILSCALE": "tailscale"}, "guard-image", shipped=True),
+    "example-guard": Made({"UPSTREAM": "guard"}, "example"),
 }
 LAB = ("router", "host", "control", "second-control", "acme", "member", "node")
 """Images that hosts of the lab are started from."""
-EXAMPLES = ("example-tailscale", "example-python", "example-redis")
+EXAMPLES = ("example-tailscale", "example-python", "example-redis", "example-guard")
 """Images that jobs name; inside the lab they carry their official names."""
+GUARD = "notailcar/guard"
+"""What docker/guard-image is called by the examples of its README, and inside the lab."""
 ALL = (*LAB, *EXAMPLES)
 """What `prepare` makes exist."""
 
@@ -126,14 +132,22 @@ class Catalogue:
         raise UsageError(f"there is no image {name}", remedy=f"the images are {known}")
 
     def official(self, name: str) -> str:
-        """The official reference behind an image: an upstream one, or one offered to the examples."""
+        """The official reference behind an image: an upstream one, or one offered to the examples.
+
+        Raises UsageError when no Tailscale is pinned, whose version that of the guard's image is.
+        """
         upstream = name.removeprefix("example-")
         if upstream in self.pins.go:
             return self.pins.go[upstream].image
         if upstream in self.packages:
             return self.packages[upstream].image
-        images = {"debian": self.pins.debian.image, _COMPILER: self.pins.golang.image}
-        return images.get(upstream, "")
+        others = {
+            "debian": self.pins.debian.image,
+            _COMPILER: self.pins.golang.image,
+            # Of the same version as what it is made from: its own is the commit that it was built at.
+            "guard": f"{GUARD}:{self.go('tailscale').image.rpartition(':')[2]}",
+        }
+        return others.get(upstream, "")
 
     @property
     def packages(self) -> Mapping[str, PackagePin]:
@@ -188,7 +202,7 @@ class Catalogue:
 
     def _made(self, name: str) -> Plan:
         made = _MADE[name]
-        context = _context(made.folder or name)
+        context = _shipped(made.folder) if made.shipped else _context(made.folder or name)
         wants_ca = CA_FILE in context[DOCKERFILE].text
         inputs = [repr(context), *(f"{k}={self.plan(v).digest}" for k, v in made.bases.items())]
         if wants_ca:
@@ -198,6 +212,12 @@ class Catalogue:
 
     def _of(self, name: str, *inputs: str) -> str:
         return digest_of(name, self.recipe, *inputs)
+
+
+def _shipped(name: str) -> dict[str, ContextFile]:
+    """A Dockerfile alone: what is written beside it for its users is no part of the image."""
+    files = _files(places.data("docker") / name)
+    return {DOCKERFILE: files[DOCKERFILE]}
 
 
 def _context(name: str) -> dict[str, ContextFile]:

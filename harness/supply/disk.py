@@ -35,6 +35,8 @@ IMAGE_NEEDS = {
     "example-tailscale": 10 * MB,
     "example-python": 10 * MB,
     "example-redis": 10 * MB,
+    "guard": 60 * MB,
+    "example-guard": 10 * MB,
 }
 """What each image takes in the engine's folder, beside what it is made from; measured, rounded up."""
 BINARIES_NEEDS = {

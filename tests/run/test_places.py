@@ -37,6 +37,7 @@ def test_reports_are_where_the_command_was_given(monkeypatch: pytest.MonkeyPatch
 def test_fixtures_are_there(name: str) -> None:
     assert (places.fixtures() / name).is_file()
     assert (places.data("acl") / "example-tailscale-acl.json").is_file()
+    assert (places.data("docker") / "guard-image" / "Dockerfile").is_file()
 
 
 def test_a_wheel_has_its_data_beside_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

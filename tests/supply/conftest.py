@@ -39,7 +39,7 @@ def own_engine(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def checkout(tmp_path: Path) -> Path:
     """A copy of what the supply is made of, to be changed by the test."""
     copy = tmp_path / "checkout"
-    for name in ("harness", "fixtures"):
+    for name in ("harness", "fixtures", "docker"):
         shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "pyproject.toml", copy)
     return copy

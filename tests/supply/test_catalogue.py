@@ -14,7 +14,10 @@ CA = b"a certificate"
 
 def references(recipe: Recipe = Recipe.SOURCE, ca: bytes = CA, mirror: str = "") -> dict[str, str]:
     catalogue = Catalogue(recipe, load_pins(), ca, mirror)
-    return {name: catalogue.plan(name).reference for name in (*ALL, "debian", "base", "nomad", "tailscale")}
+    return {
+        name: catalogue.plan(name).reference
+        for name in (*ALL, "debian", "base", "nomad", "tailscale", "guard")
+    }
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
@@ -32,7 +35,7 @@ def test_no_image_has_an_official_name() -> None:
 def test_another_ca_changes_what_trusts_it() -> None:
     assert changed(references(), references(ca=b"another")) == {
         "base", "router", "host", "control", "second-control", "acme", "member", "node",
-        "example-tailscale", "example-python", "example-redis",
+        "example-tailscale", "example-python", "example-redis", "example-guard",
     }  # fmt: skip
 
 
@@ -56,7 +59,21 @@ def test_a_changed_module_changes_what_holds_its_program(spoilt: Path) -> None:
     before = references()
     with (spoilt / "go" / "tailscale" / "go.sum").open("a") as stream:
         stream.write("\n")
-    assert changed(before, references()) == {"tailscale", "member", "example-tailscale"}
+    assert changed(before, references()) == {
+        "tailscale", "member", "example-tailscale", "guard", "example-guard",
+    }  # fmt: skip
+
+
+def test_the_guards_image_is_its_dockerfile_and_named_as_its_tailscale(spoilt: Path) -> None:
+    before = references()
+    folder = spoilt.parent / "docker" / "guard-image"
+    change(folder / "README.md", "# ", "# Another word on ")
+    assert not changed(before, references())
+    change(folder / "Dockerfile", "curl ", "curl  ")
+    assert changed(before, references()) == {"guard", "example-guard"}
+    catalogue = Catalogue(Recipe.SOURCE, load_pins(), CA, "")
+    tag = catalogue.official("tailscale").rpartition(":")[2]
+    assert catalogue.official("guard") == catalogue.official("example-guard") == f"notailcar/guard:{tag}"
 
 
 def test_a_file_that_may_be_run_differs_from_one_that_may_not(spoilt: Path) -> None:

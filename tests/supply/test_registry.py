@@ -119,6 +119,7 @@ def test_official_images_are_pulled_and_the_labs_are_made_from_them(
         assert f"Python {pins.python.version}" in output(
             engine, images["example-python"], "python", "--version"
         )
+        assert "drill version" in output(engine, images["example-guard"], "sh", "-c", "drill -v 2>&1")
         trusted = output(engine, images["example-python"], "ls", "/etc/ssl/certs/notailcar-lab.pem")
         assert trusted.strip() == "/etc/ssl/certs/notailcar-lab.pem"
         told.clear()
