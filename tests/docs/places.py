@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.lab.lab import Lab
-from harness.lab.running_host import RunningHost
+from harness.lab.running_host import FILES, RunningHost
 from harness.management.command import CommandResult
 from harness.management.waiting import wait_until
 
@@ -25,9 +25,10 @@ _START = (
 
 @dataclass(frozen=True)
 class Shell:
-    """A person's shell in the lab's node, in a copy of the repository."""
+    """A person's shell in a host of the lab."""
 
     host: RunningHost
+    folder: str = "/"
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, script: str, **environment: str) -> CommandResult:
@@ -35,14 +36,14 @@ class Shell:
         return self.host.run(
             "sh",
             "-c",
-            f'cd {COPY} && eval "$0"',
+            f'cd {self.folder} && eval "$0"',
             script,
             environment={"NOMAD_CLI_SHOW_HINTS": "0", **self.environment, **environment},
         )
 
 
 def in_node(lab: Lab) -> Shell:
-    """A shell in the node, whose copy of the repository has a fresh auth key in key.txt."""
+    """A shell in the node, with a copy of the repository, and fresh auth keys in key.txt, service-key.txt."""
     host = lab.node.host
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
@@ -50,13 +51,19 @@ def in_node(lab: Lab) -> Shell:
             tar.add(REPOSITORY / name, name)
     host.run("sh", "-c", f"mkdir -p {COPY} && tar -x -C {COPY}", stdin=packed.getvalue()).expect()
     give_key(lab, "tag:nomad-worker")
-    return Shell(host)
+    give_key(lab, "tag:nomad-service", "service-key.txt")
+    return Shell(host, COPY)
 
 
-def give_key(lab: Lab, tag: str) -> str:
-    """Put a new auth key of this tag into key.txt; gives it too."""
+def in_host(lab: Lab, name: str) -> Shell:
+    """A shell in another host of the lab."""
+    return Shell(lab.host(name), environment={"HEADSCALE_CONFIG": f"{FILES}/config.yaml"})
+
+
+def give_key(lab: Lab, tag: str, file: str = "key.txt") -> str:
+    """Put a new auth key of this tag into a file of the node's copy; gives it too."""
     key = lab.control.client.create_key(tags=(tag,), ephemeral=True, reusable=True)
-    lab.node.host.run("sh", "-c", f"umask 077 && cat >{COPY}/key.txt", stdin=key.encode()).expect()
+    lab.node.host.run("sh", "-c", f"umask 077 && cat >{COPY}/{file}", stdin=key.encode()).expect()
     return key
 
 
@@ -69,14 +76,14 @@ def with_acls(lab: Lab) -> Iterator[Shell]:
     agent = host.open("sh", "-c", _START)
     try:
         host.wait_for_listener(_ACL_AGENT, seconds=30, what="the agent with ACLs listens")
-        shell = Shell(host, {"NOMAD_ADDR": "http://127.0.0.1:14646"})
+        shell = Shell(host, COPY, {"NOMAD_ADDR": "http://127.0.0.1:14646"})
         made = wait_until(
             lambda: ((done := shell.run("nomad acl bootstrap -json")).exit_code == 0 and done.stdout) or None,
             seconds=20,
             what="the agent with ACLs has a leader, and gives its first token",
         )
         token: str = json.loads(made)["SecretID"]
-        shell = Shell(host, {**shell.environment, "NOMAD_TOKEN": token})
+        shell = Shell(host, COPY, {**shell.environment, "NOMAD_TOKEN": token})
         wait_until(
             lambda: (
                 shell.run("nomad node status -self -json | grep -q '\"Healthy\": true'").exit_code == 0

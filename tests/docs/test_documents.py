@@ -1,0 +1,104 @@
+"""Every command in docs/ is run as it stands, or its document says why not."""
+
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from harness.lab.lab import Lab
+from tests.docs import places
+from tests.docs.blocks import ACL, HERE, NODE, PLACES, Block, blocks, missing
+from tests.docs.places import REPOSITORY, Shell
+
+DOCUMENTS = sorted([*(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "CONTRIBUTING.md"])
+_SECONDS = 300.0
+
+
+@cache
+def _read(document: Path) -> tuple[Block, ...]:
+    return tuple(blocks(document))
+
+
+def _with(place: str) -> list[Path]:
+    """The documents that have commands for a place; one that cannot be read has its own failing test."""
+    found = []
+    for document in DOCUMENTS:
+        try:
+            if any(block.place == place for block in _read(document)):
+                found.append(document)
+        except ValueError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_is_run_or_says_why_not(document: Path) -> None:
+    for block in _read(document):
+        assert block.place or block.reason
+
+
+def test_there_are_commands_for_every_place() -> None:
+    for place in PLACES:
+        assert _with(place), f"no document has a command for {place}: this file tests less than it says"
+
+
+def _check(block: Block, code: int, output: str) -> None:
+    assert code == 0, f"{block}: exit code {code}\n{block.script}\n{output}"
+    lacking = missing(block.printed, output)
+    assert not lacking, f"{block}: does not print {lacking!r}:\n{output}"
+
+
+def _shell(lab: Lab, place: str, owned: ExitStack) -> Shell:
+    if place == ACL:
+        return owned.enter_context(places.with_acls(lab))
+    return places.in_node(lab) if place == NODE else places.in_host(lab, place)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    "document", sorted({d for p in PLACES if p != HERE for d in _with(p)}), ids=lambda path: path.name
+)
+def test_commands_in_the_lab(document: Path, lab: Lab) -> None:
+    """In the order of the document, whatever host each is for."""
+    values = {
+        "LOGIN_SERVER": lab.control.login_server,
+        "EXIT_ADDRESSES": ",".join(sorted(lab.topology.host("exit-a").addresses)),
+    }
+    shells: dict[str, Shell] = {}
+    with ExitStack() as owned:
+        for block in _read(document):
+            if block.place and block.place != HERE:
+                if block.place not in shells:
+                    shells[block.place] = _shell(lab, block.place, owned)
+                done = shells[block.place].run(f"set -e\n{block.script}", **values)
+                _check(block, done.exit_code, done.stdout + done.stderr)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("document", _with(HERE), ids=lambda path: path.name)
+def test_commands_on_this_machine(document: Path, tmp_path: Path) -> None:
+    """In this environment, which stands for the one that the first command of all sets up."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON"))}
+    environment = {**kept, "NOTAILCAR_REPORTS": str(tmp_path / "reports"), "TMPDIR": str(tmp_path)}
+    if (Path(sys.prefix) / "notailcar").exists():
+        environment["NOTAILCAR_VENV"] = sys.prefix
+    for block in _read(document):
+        if block.place != HERE:
+            continue
+        script = block.script.replace(".venv/bin/", f"{sys.prefix}/bin/")
+        done = subprocess.run(
+            ["sh", "-ec", script],
+            cwd=REPOSITORY,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+        )
+        _check(block, done.returncode, done.stdout)
