@@ -393,7 +393,7 @@ job "consul-service-registration" {
       }
 
       template {
-        data            = file("examples/common/loopback.py")
+        data            = file("examples/private-http-service/loopback.py")
         destination     = "${NOMAD_TASK_DIR}/loopback.py"
         left_delimiter  = "<%nomad"
         right_delimiter = "nomad%>"
