@@ -46,7 +46,7 @@ class HeadscaleClient:
             base_url="http://headscale",
             transport=transport,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            timeout=10,
+            timeout=30,
         )
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Copies of examples/egress-worker, each with a few edits that are made or the test fails."""
+"""Copies of an example, each with a few edits that are made or the test fails."""
 
 import shutil
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tests.robustness.commands import REPOSITORY
 
-_SEED = REPOSITORY / "examples" / "egress-worker"
+WORKER = REPOSITORY / "examples" / "egress-worker"
+SERVICE = REPOSITORY / "examples" / "private-http-service"
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,17 @@ class Edit:
         (folder / self.file).write_text(text.replace(self.old, self.new), encoding="utf-8")
 
 
-def copy(root: Path, name: str, *edits: Edit) -> Path:
-    """Copy the example below `root`/examples, with the scripts that it names beside it; give its folder."""
+def copy(root: Path, name: str, *edits: Edit, of: Path = WORKER) -> Path:
+    """Copy an example below `root`/examples, with the scripts that it names beside it; give its folder."""
     folder = root / "examples" / name
-    shutil.copytree(_SEED, folder)
+    shutil.copytree(of, folder, ignore=shutil.ignore_patterns("__pycache__"))
     if not (root / "scripts").exists():
         shutil.copytree(REPOSITORY / "scripts" / "tailscale", root / "scripts" / "tailscale")
     for edit in edits:
         edit.make(folder)
-    if name != _SEED.name:
-        Edit(
-            "egress-worker.nomad.hcl",
-            f'file("examples/{_SEED.name}/worker.py")',
-            f'file("examples/{name}/worker.py")',
-        ).make(folder)
+    job = folder / f"{of.name}.nomad.hcl"
+    own = f'file("examples/{of.name}/'
+    text = job.read_text(encoding="utf-8")
+    assert own in text, f"{job} names no file of its own"
+    job.write_text(text.replace(own, f'file("examples/{name}/'), encoding="utf-8")
     return folder
