@@ -87,9 +87,12 @@ def none_public(history: History, expectation: Expectation) -> Verdict:
     own, public = _told_apart([o for o in new if not on_loopback(o.listener.address)], expectation)
     published = _published(history)
     scans = [(o, s) for o, s in history.of(PortsScanned) if s.address in expectation.node.addresses]
-    # What answered is told by the look at the scan's end: without it, nobody knows whose port that is.
+    # Whose port answered is told by the looks before the job and at the scan's end: without them, nobody knows.
     known = [o for o in (*before, *controls) if not on_loopback(o.listener.address)]
-    looked = any(s.place == NODE for _, s in _looks(history, Moment.AFTER))
+    looked = {s.moment for _, s in history.of(ListenersSeen) if s.place == NODE} >= {
+        Moment.BEFORE,
+        Moment.AFTER,
+    }
     answered = [(o, s, ports) for o, s in scans if looked and (ports := _answering(s, known, own))]
     shown = tuple(
         dict.fromkeys([*(o.observation for o in controls), *(o for o, s in scans if _heard(s, controls))])
