@@ -87,7 +87,7 @@ def none_public(history: History, expectation: Expectation) -> Verdict:
     own, public = _told_apart([o for o in new if not on_loopback(o.listener.address)], expectation)
     published = _published(history)
     scans = [(o, s) for o, s in history.of(PortsScanned) if s.address in expectation.node.addresses]
-    # Whose port answered is told by the looks before the job and at the scan's end: without them, nobody knows.
+    # Whose port answered is told by the looks before the job and at the scan's end.
     known = [o for o in (*before, *controls) if not on_loopback(o.listener.address)]
     looked = {s.moment for _, s in history.of(ListenersSeen) if s.place == NODE} >= {
         Moment.BEFORE,
