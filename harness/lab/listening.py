@@ -42,7 +42,7 @@ def read(text: str, moment: Moment, other: str = "") -> tuple[list[ListenersSeen
     containers: dict[str, ContainerPorts] = {}
     now: dict[str, ContainerPorts] = {}
     looks: list[ListenersSeen] = []
-    groups = text.split("\nlooked ")
+    groups = f"\n{text}".split("\nlooked ")
     if len(groups) == 1:
         raise LabError("the look at the node's sockets did not come to its end", log=text[-400:])
     try:
