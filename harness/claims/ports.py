@@ -9,6 +9,7 @@ from harness.claims.verdict import Expectation, Outcome, Verdict
 from harness.claims.wording import count, listing
 from harness.ledger.facts import (
     AllocationSeen,
+    ContainerPorts,
     ContainersSeen,
     Listener,
     ListenersSeen,
@@ -81,20 +82,18 @@ def none_public(history: History, expectation: Expectation) -> Verdict:
     """
     opened = list(_opened(history))
     controls = [o for o in opened if o.listener.control and not on_loopback(o.listener.address)]
-    before = {_key(p, x) for _, s in _looks(history, Moment.BEFORE) for p, x in _rows(s)}
-    new = [o for o in opened if not o.listener.control and _key(o.place, o.listener) not in before]
-    beyond = [o for o in new if not on_loopback(o.listener.address)]
-    own, public = _told_apart(beyond, expectation)
-    published = [
-        (o, c)
-        for o, seen in history.of(ContainersSeen)
-        if seen.moment is not Moment.BEFORE
-        for c in seen.containers
-        if (c.allocation or c.container not in _containers_before(history))
-        and (c.published or c.publishes_all)
-    ]
+    before = [_Opened(o, s.place, x) for o, s in _looks(history, Moment.BEFORE) for x in s.listeners]
+    new = _new(history, opened, before)
+    own, public = _told_apart([o for o in new if not on_loopback(o.listener.address)], expectation)
+    published = _published(history)
     scans = [(o, s) for o, s in history.of(PortsScanned) if s.address in expectation.node.addresses]
-    answered = [(o, s, ports) for o, s in scans if (ports := _answering(s, controls, own))]
+    # Whose port answered is told by the looks before the job and at the scan's end.
+    known = [o for o in (*before, *controls) if not on_loopback(o.listener.address)]
+    looked = {s.moment for _, s in history.of(ListenersSeen) if s.place == NODE} >= {
+        Moment.BEFORE,
+        Moment.AFTER,
+    }
+    answered = [(o, s, ports) for o, s in scans if looked and (ports := _answering(s, known, own))]
     shown = tuple(
         dict.fromkeys([*(o.observation for o in controls), *(o for o, s in scans if _heard(s, controls))])
     )
@@ -123,7 +122,7 @@ def none_public(history: History, expectation: Expectation) -> Verdict:
     missing = [
         *_unseen(history, controls),
         *_unheld(history, expectation),
-        *_unanswered(scans, controls, own),
+        *_unanswered(scans, controls, known, own),
     ]
     if missing:
         return Verdict(Outcome.UNPROVEN, f"Not shown: {listing(missing, '; ')}.", evidence, shown)
@@ -145,18 +144,40 @@ def _looks(history: History, *moments: Moment) -> list[tuple[Observation, Listen
     return [(o, s) for o, s in history.of(ListenersSeen) if s.moment in moments]
 
 
-def _rows(seen: ListenersSeen) -> Iterator[tuple[str, Listener]]:
-    return ((seen.place, listener) for listener in seen.listeners)
-
-
 def _opened(history: History) -> Iterator[_Opened]:
     for observation, seen in _looks(history, Moment.RUNNING, Moment.AFTER):
-        for place, listener in _rows(seen):
-            yield _Opened(observation, place, listener)
+        for listener in seen.listeners:
+            yield _Opened(observation, seen.place, listener)
 
 
-def _key(place: str, listener: Listener) -> tuple[str, str, str, int, str]:
-    return place, listener.protocol, listener.address, listener.port, listener.process
+def _new(history: History, opened: list[_Opened], before: list[_Opened]) -> list[_Opened]:
+    """Give what was not there before the job; nothing of a node that nobody looked at before."""
+    known = {_key(o) for o in before}
+    places = {s.place for _, s in _looks(history, Moment.BEFORE)}
+    return [
+        o
+        for o in opened
+        if not o.listener.control and _key(o) not in known and (o.place != NODE or NODE in places)
+    ]
+
+
+def _key(opened: _Opened) -> tuple[str, str, str, int, str]:
+    listener = opened.listener
+    return opened.place, listener.protocol, listener.address, listener.port, listener.process
+
+
+def _published(history: History) -> list[tuple[Observation, ContainerPorts]]:
+    """Give what the engine publishes of the job's containers, and of others that came with it."""
+    seen = history.of(ContainersSeen)
+    first = [s for _, s in seen if s.moment is Moment.BEFORE]
+    known = {c.container for s in first for c in s.containers}
+    return [
+        (o, c)
+        for o, s in seen
+        if s.moment is not Moment.BEFORE
+        for c in s.containers
+        if (c.allocation or (first and c.container not in known)) and (c.published or c.publishes_all)
+    ]
 
 
 def _told_apart(beyond: list[_Opened], expectation: Expectation) -> tuple[_Own, list[_Opened]]:
@@ -182,25 +203,21 @@ def _is_any(address: str) -> bool:
     return address in ("0.0.0.0", "::")  # noqa: S104 - it is read, not listened on
 
 
-def _containers_before(history: History) -> frozenset[str]:
-    return frozenset(
-        c.container for _, s in history.of(ContainersSeen) if s.moment is Moment.BEFORE for c in s.containers
-    )
-
-
 def _running(history: History) -> frozenset[tuple[str, str]]:
-    """Give the allocation and task of every container that ran before and after the scan."""
-    moments = [
-        {
+    """Give the allocation and task of every container that ran before the scans and still after them."""
+    scans = [o.number for o, _ in history.of(PortsScanned)] or [0]
+
+    def during(moment: Moment) -> set[tuple[str, str]]:
+        return {
             (c.allocation, c.task)
-            for _, s in history.of(ContainersSeen)
-            if s.moment is m
+            for o, s in history.of(ContainersSeen)
+            if s.moment is moment
+            and (o.number < min(scans) if moment is Moment.RUNNING else o.number > max(scans))
             for c in s.containers
-            if c.network
+            if c.allocation and c.network
         }
-        for m in (Moment.RUNNING, Moment.AFTER)
-    ]
-    return frozenset((allocation, task) for allocation, task in moments[0] & moments[1] if allocation)
+
+    return frozenset(during(Moment.RUNNING) & during(Moment.AFTER))
 
 
 def _ports(controls: Iterable[_Opened], scan: PortsScanned) -> set[int]:
@@ -212,10 +229,10 @@ def _ports(controls: Iterable[_Opened], scan: PortsScanned) -> set[int]:
     }
 
 
-def _answering(scan: PortsScanned, controls: Iterable[_Opened], own: _Own) -> set[int]:
-    """Give the ports that answered but should not: all but the control's, and a peer API that shut."""
+def _answering(scan: PortsScanned, known: Iterable[_Opened], own: _Own) -> set[int]:
+    """Give the ports that answered and should not; a peer API that was seen to shut is none of them."""
     shut = _ports_of(own, "tcp") & set(scan.shut) if scan.protocol == "tcp" else set()
-    return set(scan.open) - _ports(controls, scan) - shut
+    return set(scan.open) - _ports(known, scan) - shut
 
 
 def _heard(scan: PortsScanned, controls: Iterable[_Opened]) -> bool:
@@ -234,7 +251,6 @@ def _unseen(history: History, controls: list[_Opened]) -> Iterator[str]:
         if not any(s.place == NODE for _, s in _looks(history, moment)):
             yield f"nobody looked at what listens {when}"
     for moment in (Moment.RUNNING, Moment.AFTER):
-        # Each look must show it, but not a watch, which may have begun before the control was there.
         ways = {w for o in controls if o.place == NODE and _moment(o) is moment for w in o.ways}
         if blind := [f"{kind} {protocol}" for kind, protocol in WAYS if (kind, protocol) not in ways]:
             yield f"the listener that the harness opened was not seen {moment}: {', '.join(blind)}"
@@ -262,6 +278,7 @@ def _unheld(history: History, expectation: Expectation) -> Iterator[str]:
 def _unanswered(
     scans: list[tuple[Observation, PortsScanned]],
     controls: list[_Opened],
+    known: list[_Opened],
     own: _Own,
 ) -> Iterator[str]:
     done = {(family(s.address), s.protocol) for _, s in scans}
@@ -273,7 +290,7 @@ def _unanswered(
             yield f"the scan of {name} did not find the listener that the harness opened"
         if scan.closed < 0 or scan.closed + len({*scan.open, *scan.silent}) != ALL_PORTS:
             yield f"the scan of {name} does not tell of {ALL_PORTS} ports"
-        expected = _ports(controls, scan) | (_ports_of(own, "udp") if scan.protocol == "udp" else set())
+        expected = _ports(known, scan) | (_ports_of(own, "udp") if scan.protocol == "udp" else set())
         if silent := set(scan.silent) - expected:
             yield f"of {name}, {count(len(silent), 'port')} gave no answer: {_listed(silent)}"
 

@@ -42,7 +42,7 @@ def read(text: str, moment: Moment, other: str = "") -> tuple[list[ListenersSeen
     containers: dict[str, ContainerPorts] = {}
     now: dict[str, ContainerPorts] = {}
     looks: list[ListenersSeen] = []
-    groups = text.split("\nlooked ")
+    groups = f"\n{text}".split("\nlooked ")
     if len(groups) == 1:
         raise LabError("the look at the node's sockets did not come to its end", log=text[-400:])
     try:
@@ -61,21 +61,21 @@ def read(text: str, moment: Moment, other: str = "") -> tuple[list[ListenersSeen
 def _look(
     text: str, moment: Moment, number: int, containers: Mapping[str, ContainerPorts]
 ) -> Iterator[ListenersSeen]:
-    found: dict[str, list[tuple[str, str]]] = {NODE: []}
+    found: dict[str, list[str]] = {NODE: []}
     holders: dict[str, _Holder] = {}
     # Those with a network namespace of their own are places, even when nothing listens there.
     for line in text.splitlines():
         kind, _, rest = line.partition(" ")
         if kind == "socket":
             place, _, described = rest.partition(" ")
-            found.setdefault(place, []).append((place, described))
+            found.setdefault(place, []).append(described)
         elif kind == "process":
             pid, ours, *cgroups = rest.split(" ", 2)
             holders[pid] = _Holder(ours == "1", " ".join(cgroups))
         elif kind == "place":
             found.setdefault(rest, [])
     for place, sockets in found.items():
-        listeners = tuple(_listener(described, holders, containers) for _, described in sockets)
+        listeners = tuple(_listener(described, holders, containers) for described in sockets)
         yield ListenersSeen(moment, place, listeners, number)
 
 

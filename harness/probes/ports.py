@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from harness.job.example import Example
 from harness.job.rendering import Rendered, main_tasks
-from harness.job.submission import Submission
+from harness.job.submission import Submission, started
 from harness.lab import listening
 from harness.lab.running_host import FILES, RunningHost
 from harness.lab.scan import scan
@@ -60,8 +60,14 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
             listeners.watched(node, pool) as watch,
         ):
             submission.register(secret.value)
-            allocations = _placed(submission, rendered)
-            with _Held(node, submission, rendered, allocations, pool) as held:
+            # A periodic job may launch more by its schedule meanwhile: those are not waited for.
+            allocations = submission.wait_for_all(
+                lambda placed: placed[: rendered.count] if len(placed) >= rendered.count else [],
+                _START_SECONDS,
+            )
+            with _Held(
+                node, submission, rendered, allocations, pool, serves=bool(example.smoke.serve)
+            ) as held:
                 shown.update("every port is asked from outside")
                 running = listeners.look(node)
                 write("sockets", *_facts(running, Moment.RUNNING))
@@ -73,12 +79,14 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
                     escape.run(stage, example, rendered, allocations, pool)
                 outcome = held.outcome
             shown.update("the job ends")
-            if not rendered.stays:
-                _follow(submission)
+            if not (rendered.stays or rendered.periodic):
+                # One that takes long has been seen for long enough.
+                submission.reaches(_all_over, _WORK_SECONDS)
             looks, _ = listening.read(watch.end(), Moment.RUNNING, running + scanned)
             write("sockets", *looks)
             submission.stop()
-            for allocation in submission.allocations():
+            looked_at = {a.id for a in allocations}
+            for allocation in (a for a in submission.allocations() if a.id in looked_at):
                 recording.write_allocation(stage.ledger, allocation, subject=example.name, episode=PORTS)
         write("harness", EpisodeEnded(began, time.time(), outcome))
 
@@ -88,16 +96,8 @@ def _facts(text: str, moment: Moment) -> tuple[Fact, ...]:
     return (*looks, containers)
 
 
-def _placed(submission: Submission, rendered: Rendered) -> list[Allocation]:
-    """The job's allocations, as soon as there are as many as it asks for."""
-    return submission.wait_for_all(
-        lambda found: found if len(found) >= rendered.count else [], _START_SECONDS
-    )
-
-
-def _follow(submission: Submission) -> None:
-    """Follow a batch job to its end; one that takes long has been seen for long enough."""
-    submission.reaches(lambda found: all(a.over for a in found), _WORK_SECONDS)
+def _all_over(allocations: list[Allocation]) -> bool:
+    return all(a.over for a in allocations)
 
 
 class _Held:
@@ -110,12 +110,15 @@ class _Held:
         rendered: Rendered,
         allocations: list[Allocation],
         pool: ThreadPoolExecutor,
+        *,
+        serves: bool,
     ) -> None:
+        self._serves = serves
         self._node = node
         self._submission = submission
         self._rendered = rendered
         self._pool = pool
-        self._batch = not rendered.stays
+        self._ids = {a.id for a in allocations}
         tasks = main_tasks(rendered)
         self._containers = [f"{task}-{a.id}" for a in allocations for task in tasks.get(a.group, ())]
         self._held: list[str] = []
@@ -123,7 +126,7 @@ class _Held:
 
     def __enter__(self) -> Self:
         told = self._pool.submit(self._wait_for_tasks)
-        if not self._batch:
+        if self._rendered.stays:
             told.result()
             self.outcome = "every task runs"
             return self
@@ -141,15 +144,18 @@ class _Held:
         return self
 
     def _wait_for_tasks(self) -> list[Allocation]:
-        """Wait until Nomad says of every allocation that its tasks started, or that it is over."""
-        awaited = self._rendered.workers if self._batch else self._rendered.workers | self._rendered.sidecars
-        for allocations in self._submission.snapshots(_START_SECONDS):
-            if all(
-                a.over or (a.tasks and all(t.started for t in a.tasks if t.name in awaited))
-                for a in allocations
-            ):
-                return allocations
-        raise AssertionError("snapshots ends by raising")
+        """Wait until Nomad says of each allocation that it is healthy or not, or runs, or is over."""
+        runs = started(self._rendered.workers)
+        serves = self._serves
+
+        def settled(allocation: Allocation) -> bool:
+            return allocation.over or (allocation.healthy is not None if serves else runs(allocation))
+
+        def pick(found: list[Allocation]) -> list[Allocation]:
+            ours = [a for a in found if a.id in self._ids]
+            return ours if all(map(settled, ours)) else []
+
+        return self._submission.wait_for_all(pick, _START_SECONDS)
 
     def _listen(self, stream: ExecStream) -> None:
         """Read from hold.sh who is held, until it has said so of every container."""

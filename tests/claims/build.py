@@ -2,24 +2,40 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from harness.claims.catalogue import CLAIMS, Claim, judge
 from harness.claims.secrets import EXPECTED_PLACE, REQUIRED_PLACES
 from harness.claims.verdict import Expectation, HostAddresses, Served, Verdict
-from harness.ledger.episodes import ADDRESS_WRONG, AS_IT_STANDS, CONTROL, EXIT_ABSENT, EXIT_WITHDRAWN
+from harness.ledger.episodes import (
+    ADDRESS_WRONG,
+    AS_IT_STANDS,
+    CONTROL,
+    ESCAPE,
+    ESCAPE_CONTROL,
+    EXIT_ABSENT,
+    EXIT_WITHDRAWN,
+    PORTS,
+)
 from harness.ledger.facts import (
     AllocationSeen,
     AttemptSeen,
     CaptureClosed,
+    ContainerPorts,
+    ContainersSeen,
     EpisodeEnded,
+    EscapeTried,
     ExitWithdrawn,
     Fact,
     FlowBookClosed,
     FlowSeen,
     LieTold,
+    Listener,
+    ListenersSeen,
     Moment,
     NameAsked,
     PortsHeld,
+    PortsScanned,
     RequestSeen,
     SecretScan,
     TailnetNode,
@@ -185,6 +201,69 @@ def outside(by: str, address: str, port: int, **more: object) -> AttemptSeen:
     return attempt(by, port, 0, address, way=Way.DIRECT, target=f"tcp {address}:{port}", **more)
 
 
+def listener(
+    task: str, protocol: str, address: str, port: int, process: str = "", **more: object
+) -> Listener:
+    """A listener of a task of the job; with an empty name, of the node itself."""
+    held = process or {"tailscale": "tailscaled", "worker": "python3"}.get(task, "")
+    allocation = "alloc-1" if task else ""
+    return Listener(protocol, address, port, held, allocation, task, **more)  # type: ignore[arg-type]
+
+
+ANY = "0.0.0.0"  # noqa: S104 - told of, not listened on
+NOMAD = (listener("", "tcp", "127.0.0.1", 4646, "nomad"), listener("", "udp", "127.0.0.1", 4648, "nomad"))
+CONTROL_LISTENERS = tuple(
+    listener("", protocol, address, port, "socat", control=True)
+    for protocol, address, port in (
+        ("tcp", ANY, 50001),
+        ("tcp", "::", 50002),
+        ("udp", ANY, 50003),
+        ("udp", "::", 50004),
+    )
+)
+JOB_LISTENERS = (
+    listener("tailscale", "udp", ANY, 41001),
+    listener("tailscale", "udp", "::", 41002),
+    listener("tailscale", "tcp", ANY, 61927),
+    listener("tailscale", "tcp", "127.0.0.1", 24001),
+    listener("worker", "tcp", "::1", 24002),
+)
+
+
+def listening(moment: Moment, *listeners: Listener, place: str = "node") -> ListenersSeen:
+    return ListenersSeen(moment, place, listeners)
+
+
+def container(
+    task: str, *published: str, network: str = "host", publishes_all: bool = False
+) -> ContainerPorts:
+    return ContainerPorts(f"{task}-alloc-1", "alloc-1", task, network, published, publishes_all)
+
+
+def containers(moment: Moment, *tasks: str) -> ContainersSeen:
+    return ContainersSeen(moment, tuple(map(container, tasks)))
+
+
+def scanned(address: str, protocol: str, **changes: object) -> PortsScanned:
+    """A scan that found the harness's listener and tailscaled's, and every other port closed."""
+    found = {
+        (NODE4, "tcp"): {"open": (50001, 61927), "shut": (61927,), "silent": ()},
+        (NODE6, "tcp"): {"open": (50002,), "shut": (), "silent": ()},
+        (NODE4, "udp"): {"open": (), "shut": (), "silent": (41001, 50003)},
+        (NODE6, "udp"): {"open": (), "shut": (), "silent": (41002, 50004)},
+    }[address, protocol]
+    told: dict[str, Any] = {**found, **changes}
+    told.setdefault("closed", 65535 - len({*told["open"], *told["silent"]}))
+    return PortsScanned("outsider", address, protocol, rounds=3, began=1.0, ended=2.0, **told)
+
+
+def tried(place: str, where: str, word: str, *succeeded: str) -> EscapeTried:
+    attempts = tuple(
+        f"{word}-{way}-{kind}" for way in ("http", "https", "tcp", "udp", "dns") for kind in "46"
+    )
+    return EscapeTried(place, where, attempts, succeeded)
+
+
 BACKEND_PORTS = (24001, 24002)
 
 
@@ -274,6 +353,46 @@ def good() -> Story:
         flow(CONTROL4),
         flow(EXIT_B4, "udp", 41641, 100),
         FlowBookClosed(110, 110),
+        ended(),
+    )
+    story = story.add(
+        PORTS,
+        listening(Moment.BEFORE, *NOMAD),
+        containers(Moment.BEFORE),
+        listening(Moment.RUNNING, *NOMAD, *CONTROL_LISTENERS, *JOB_LISTENERS),
+        containers(Moment.RUNNING, "tailscale", "worker"),
+        *(scanned(address, protocol) for address in (NODE4, NODE6) for protocol in ("tcp", "udp")),
+        listening(Moment.AFTER, *NOMAD, *CONTROL_LISTENERS, *JOB_LISTENERS),
+        containers(Moment.AFTER, "tailscale", "worker"),
+        allocation(
+            *(end(task, started=True) for task in ("tailscale", "egress-guard", "worker")),
+        ),
+        ended(),
+    )
+    story = story.add(
+        ESCAPE_CONTROL,
+        tried("node", "", "control-escape"),
+        *(
+            replace(request(NODE4, way), token=f"control-escape-{way}-4")
+            for way in ("http", "https", "tcp", "udp")
+        ),
+        *(
+            replace(request(NODE6, way), token=f"control-escape-{way}-6")
+            for way in ("http", "https", "tcp", "udp")
+        ),
+        *(NameAsked(NODE4, f"control-escape-dns-{kind}.lab.test", "A") for kind in "46"),
+        flow(ECHO4, "tcp", 80),
+        flow(ECHO6, "tcp", 443),
+        flow(ECHO4, "udp", 7),
+        flow(ECHO6, "udp", 7),
+        FlowBookClosed(40, 40),
+        ended(),
+    )
+    story = story.add(
+        ESCAPE,
+        tried("worker", "alloc-1", "escape-alloc-1-0"),
+        flow(CONTROL4),
+        FlowBookClosed(10, 10),
         ended(),
     )
     return story.add(

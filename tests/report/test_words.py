@@ -79,6 +79,43 @@ TOLD: list[tuple[f.Fact, str]] = [
     ),
     (f.CatalogueSeen(("consul",), ()), "the catalogue: nothing of this job"),
     (f.LieTold("192.0.2.66", 2), "the check service answered 192.0.2.66, 2 times"),
+    (
+        f.ListenersSeen(
+            f.Moment.RUNNING,
+            "node",
+            (
+                f.Listener("tcp", "127.0.0.1", 80, "python3", "a", "worker"),
+                f.Listener("udp", "::", 41641, "tailscaled"),
+                f.Listener("tcp", "*", 9, ""),
+                f.Listener("udp", "0.0.0.0", 7, "socat", control=True),  # noqa: S104 - told of, not listened on
+            ),
+            looks=12,
+        ),
+        "listening in node, running, 12 looks: worker tcp 127.0.0.1:80, tailscaled udp [::]:41641, "
+        "nobody tcp *:9, the harness udp 0.0.0.0:7",
+    ),
+    (f.ListenersSeen(f.Moment.BEFORE, "worker-1", ()), "listening in worker-1, before: nothing"),
+    (
+        f.ContainersSeen(
+            f.Moment.AFTER,
+            (
+                f.ContainerPorts("web-1", "1", "web", "bridge", ("*:8080 to 80/tcp",)),
+                f.ContainerPorts("x-1", "1", "x", "host", publishes_all=True),
+                f.ContainerPorts("y-1", "1", "y", "host"),
+            ),
+        ),
+        "containers, after: web-1 (network bridge) publishes *:8080 to 80/tcp, "
+        "x-1 (network host) publishes all its ports, y-1 (network host) publishes nothing",
+    ),
+    (
+        f.PortsScanned("outsider", "203.0.113.10", "tcp", 65532, (22, 80), (22,), (7,), 3, 1.0, 1.4),
+        "outsider asked every port of node (203.0.113.10), tcp: 65,532 closed; "
+        "open: 22, 80 (without a word: 22); silent: 7; 0.4 s",
+    ),
+    (
+        f.EscapeTried("worker", "a", ("x-tcp-4", "x-tcp-6"), ("x-tcp-4",)),
+        "2 attempts to go out directly from worker, 1 say that they succeeded",
+    ),
     (f.ObserverFailed("capture", "died"), "capture failed: died"),
     (f.EpisodeEnded(1.0, 3.5, "complete", ("late",)), "ended after 2.5 s: complete; late"),
 ]
