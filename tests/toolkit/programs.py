@@ -13,6 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 GUARD = REPOSITORY / "scripts/tailscale/egress-guard.sh"
 SIDECAR = REPOSITORY / "scripts/tailscale/sidecar.sh"
 SERVE = REPOSITORY / "scripts/tailscale/serve.sh"
+TAILNET = REPOSITORY / "scripts/tailscale/tailnet.sh"
 HEALTH = REPOSITORY / "scripts/tailscale/health.py"
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "ash")}
 
