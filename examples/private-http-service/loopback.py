@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         url = urlsplit(self.path)
         length = self.headers.get("Content-Length") or "0"
-        if not length.isdigit() or int(length) > LONGEST_BODY:
+        if not (length.isascii() and length.isdigit()) or int(length) > LONGEST_BODY:
             response = Response("the body is too long\n", http.client.REQUEST_ENTITY_TOO_LARGE)
         elif url.path == HEALTH_PATH:
             response = Response("ok\n")

@@ -69,8 +69,8 @@ stop() {
     trap ':' TERM INT
     if [ -n "$child" ]; then
         kill -TERM "$child" 2>/dev/null || true
-        # An order that is under way could publish after the withdrawal.
-        wait "$child" || true
+        # An order that is under way could publish after the withdrawal. (The shell would tell of its end.)
+        wait "$child" 2>/dev/null || true
         child=
     fi
     if [ -n "$published" ]; then

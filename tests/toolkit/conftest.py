@@ -16,9 +16,12 @@ from tests.toolkit.tailnet import Headscale, Sidecar
 # It can only be reached through the tailnet, so an answer shows that the check went through the sidecar.
 POLICY = """
 {
-  "tagOwners": {"tag:nomad-worker": [], "tag:exit": []},
+  "tagOwners": {"tag:nomad-worker": [], "tag:exit": [], "tag:nomad-service": [], "tag:reader": []},
   "autoApprovers": {"exitNode": ["tag:exit"]},
-  "acls": [{"action": "accept", "src": ["tag:nomad-worker"], "dst": ["autogroup:internet:*", "tag:exit:*"]}],
+  "acls": [
+    {"action": "accept", "src": ["tag:nomad-worker"], "dst": ["autogroup:internet:*", "tag:exit:*"]},
+    {"action": "accept", "src": ["tag:reader"], "dst": ["tag:nomad-service:*"]}
+  ],
   "nodeAttrs": [{"target": ["*"], "attr": ["disable-captive-portal-detection"]}]
 }
 """

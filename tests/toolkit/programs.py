@@ -12,6 +12,9 @@ from harness.run import places
 REPOSITORY = Path(__file__).resolve().parents[2]
 GUARD = REPOSITORY / "scripts/tailscale/egress-guard.sh"
 SIDECAR = REPOSITORY / "scripts/tailscale/sidecar.sh"
+SERVE = REPOSITORY / "scripts/tailscale/serve.sh"
+TAILNET = REPOSITORY / "scripts/tailscale/tailnet.sh"
+HEALTH = REPOSITORY / "scripts/tailscale/health.py"
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "ash")}
 
 _PIN_OF = {"nomad": "nomad", "headscale": "headscale", "tailscale": "tailscale", "tailscaled": "tailscale"}
