@@ -54,7 +54,7 @@ class _Episode:
 
     def nodes(self, moment: Moment) -> tuple[TailnetNode, ...]:
         nodes = self.lab.control.client.nodes()
-        self.write(TailnetSeen(moment, nodes), "headscale")
+        self.write(TailnetSeen(moment, nodes), self.lab.topology.program)
         return nodes
 
     def run(self) -> Rendered:

@@ -78,8 +78,11 @@ def test_what_was_not_asked_for_is_not_proven(promise: int, named: str) -> None:
     assert replaced(by("client", promise, named)).verdict(REACHABLE).outcome is Outcome.UNPROVEN
 
 
-def test_no_certificate_is_made_out_to_a_short_name() -> None:
-    expectation = expecting(serve=(Served("https://{host}/", 200, "hello"),))
+@pytest.mark.parametrize(
+    "served", [Served("https://{host}/", 200, "hello"), Served("http://{host}/", 200, "hello", "svc:mine")]
+)
+def test_neither_a_certificate_nor_a_service_has_a_short_name(served: Served) -> None:
+    expectation = expecting(serve=(served,))
     story = replaced(by("client", 1, "short name"))
     assert story.verdict(REACHABLE, expectation).outcome is Outcome.PROVEN
 
