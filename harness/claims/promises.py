@@ -22,7 +22,9 @@ def expectation_of(example: Example, rendered: Rendered, topology: Topology) -> 
         tags=frozenset(example.smoke.tags),
         via=exits(example, egress.via, topology) if egress else (),
         fallback=exits(example, egress.fallback, topology) if egress else (),
-        serve=tuple(Served(p.url or f"tcp://{p.tcp}", p.status, p.contains) for p in example.smoke.serve),
+        serve=tuple(
+            Served(p.url or f"tcp://{p.tcp}", p.status, p.contains, p.service) for p in example.smoke.serve
+        ),
         node=_addresses(topology.only(Role.NODE)),
         control=_addresses(control),
         resolver=router,

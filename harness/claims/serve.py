@@ -1,15 +1,17 @@
 """`serve.*`: who may reach what a job serves does so, by its names; nobody else does, from nowhere."""
 
+import re
 from collections.abc import Iterable
 
 from harness.claims.verdict import Expectation, Outcome, Served, Verdict
 from harness.claims.wording import count, listing
-from harness.ledger.facts import AttemptSeen, PortsHeld, Way
+from harness.ledger.facts import AttemptSeen, PageSeen, PortsHeld, Way
 from harness.ledger.ledger import History, Observation
 
 CLIENT = "client"
 STRANGER = "stranger"
 FULL_NAME, SHORT_NAME = "full name", "short name"
+_TAG = re.compile(r"<[^>]*>")
 
 Attempts = list[tuple[Observation, AttemptSeen]]
 
@@ -22,7 +24,8 @@ def reachable(history: History, expectation: Expectation) -> Verdict:
         expectation: what is served, and how it answers.
 
     Returns:
-        Refuted by a promise that was not answered, or answered otherwise, by full or by short name; and by
+        Refuted by a promise that was not answered, or answered otherwise, by full or by short name; by a page
+        that a browser does not show, such as for want of a certificate; and by
         a serve port that is the backend's own, which userspace tailscaled forwards without any Serve.
         Unproven when one was not asked for.
     """
@@ -32,7 +35,15 @@ def reachable(history: History, expectation: Expectation) -> Verdict:
     faults: list[str] = []
     missing: list[str] = [] if expectation.serve else ["nothing is promised"]
     against: list[Observation] = []
+    looked = history.of(PageSeen)
+    pages: list[Observation] = []
     for number, served in enumerate(expectation.serve, 1):
+        for observation, page in looked:
+            if page.promise == number:
+                pages.append(observation)
+                if not _shows(page, served):
+                    faults.append(f"{page.target}: a browser shows {page.title or page.text!r} instead")
+                    against.append(observation)
         for name in (FULL_NAME, SHORT_NAME) if served.by_short_name else (FULL_NAME,):
             asked = [(o, a) for o, a in attempts if a.promise == number and a.named == name]
             if not asked:
@@ -58,8 +69,9 @@ def reachable(history: History, expectation: Expectation) -> Verdict:
         f"{CLIENT} was answered as promised, {count(len(evidence), 'time')} of {len(evidence)}: "
         f"{listing(dict.fromkeys(a.target for _, a in attempts if a.promise))}"
         + (f" ({count(again, 'connection')} tried again)" if again else "")
+        + (f"; a browser showed {count(len(pages), 'page')} of it" if pages else "")
         + ".",
-        tuple(evidence),
+        (*evidence, *pages),
         controls,
     )
 
@@ -170,6 +182,12 @@ def private(history: History, expectation: Expectation) -> Verdict:
 
 def _by(history: History, host: str, way: Way) -> Attempts:
     return [(o, a) for o, a in history.of(AttemptSeen) if a.by == host and a.way is way]
+
+
+def _shows(page: PageSeen, served: Served) -> bool:
+    """Whether a page shows, in words, what its answer was promised to contain."""
+    words = " ".join(_TAG.sub(" ", served.contains).split())
+    return words in f"{page.title} {page.text}"
 
 
 def _broken(attempt: AttemptSeen, served: Served) -> str:

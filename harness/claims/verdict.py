@@ -43,11 +43,17 @@ class Served:
     status: int
     """Of the HTTP answer; without meaning for bare TCP."""
     contains: str
+    service: str = ""
+    """The Tailscale Service that it is a part of, if it is."""
 
     @property
     def by_short_name(self) -> bool:
-        """Whether it can be had by the short name: no certificate is made out to that."""
-        return not self.pattern.startswith("https:")
+        """Whether it can be had by the short name.
+
+        No certificate is made out to that; and a member in userspace mode knows a Service by its full name
+        alone (tailscale v1.102, ipn/ipnlocal/node_backend.go, extraDNS).
+        """
+        return not (self.service or self.pattern.startswith("https:"))
 
     @property
     def bare(self) -> bool:

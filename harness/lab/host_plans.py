@@ -54,6 +54,7 @@ _IMAGES = {
     Role.NODE: "node",
 }
 _CONTROL_IMAGES = {ControlProgram.HEADSCALE: "control", ControlProgram.LABCONTROL: "second-control"}
+_BROWSER_IMAGE = "browser"
 ROUTER_IMAGE = "router"
 
 
@@ -64,7 +65,9 @@ def image_names(topology: Topology) -> tuple[str, ...]:
 
 def image_name(topology: Topology, host: Host) -> str:
     """The lab image of a host."""
-    return _CONTROL_IMAGES[topology.program] if host.role is Role.CONTROL else _IMAGES[host.role]
+    if host.role is Role.CONTROL:
+        return _CONTROL_IMAGES[topology.program]
+    return _BROWSER_IMAGE if host.browser else _IMAGES[host.role]
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,8 @@ class Host:
     """DNS names that resolve to its public IPv6 address alone."""
     listens: tuple[Listen, ...] = ()
     tailnet: Membership | None = None
+    browser: bool = False
+    """Whether it has a browser, to look at pages with."""
 
     @property
     def all_names(self) -> tuple[str, ...]:
@@ -137,9 +139,14 @@ class Topology:
         return host
 
     def run_by(self, program: ControlProgram) -> "Topology":
-        """This topology as it is with a control program: the ACME server is there for labcontrol alone."""
-        with_acme = program is ControlProgram.LABCONTROL
-        hosts = tuple(h for h in self.hosts if with_acme or h.role is not Role.ACME)
+        """This topology as it is with a control program.
+
+        The ACME server is there for labcontrol alone, and a browser beside it: what is for people is
+        served by HTTPS.
+        """
+        if program is ControlProgram.LABCONTROL:
+            return replace(self, program=program)
+        hosts = tuple(replace(h, browser=False) for h in self.hosts if h.role is not Role.ACME)
         return replace(self, hosts=hosts, program=program)
 
     @property
@@ -249,6 +256,8 @@ def _tailnet(topology: Topology) -> Iterator[Problem]:
         where = f"host.{host.name}.tailnet"
         if (host.role is Role.MEMBER) != (host.tailnet is not None):
             yield Problem(where, "a host of role member, and no other, has a [host.tailnet]")
+        if host.browser and host.role is not Role.MEMBER:
+            yield Problem(f"host.{host.name}.browser", "only a member of the tailnet has a browser")
         if host.tailnet is None:
             continue
         if bool(host.tailnet.tags) == bool(host.tailnet.user):

@@ -222,6 +222,22 @@ class AttemptSeen:
 
 
 @dataclass(frozen=True)
+class PageSeen:
+    """A browser opened a page that was promised: what a person would have seen, an error page too."""
+
+    by: str
+    """The host that the browser runs on."""
+    target: str
+    promise: int
+    """The number of the [[serve]] in smoke.toml that the page is."""
+    title: str
+    text: str
+    """The first characters of what the page shows, its scripts having run."""
+    picture: str
+    """The file of its picture, beside the ledger."""
+
+
+@dataclass(frozen=True)
 class CheckSeen:
     """One check of a registered service: passing, warning or critical, and what it last said."""
 
@@ -392,6 +408,7 @@ Fact = (
     | TailnetSeen
     | ExitWithdrawn
     | AttemptSeen
+    | PageSeen
     | CatalogueSeen
     | SecretScan
     | LieTold

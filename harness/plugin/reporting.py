@@ -25,7 +25,7 @@ from harness.errors import EXIT_LAB, NoTailCarError
 from harness.lab import topology_file
 from harness.lab.topology import ControlProgram, Topology
 from harness.ledger.episodes import CONTROLS
-from harness.ledger.facts import FlowSeen
+from harness.ledger.facts import FlowSeen, PageSeen
 from harness.ledger.ledger import Ledger, from_json
 from harness.plugin.executions import Judged
 from harness.report import allure_html, allure_results, entries, matrix, record, terminal
@@ -147,6 +147,11 @@ class Recording:
         steps = allure_results.episode_steps(ledger.history(example.name))
         allure_results.show_steps(s for s in steps if s.title.split(":")[0] in judged.claim.episodes)
         allure_results.attach_verdict(verdict, self._names)
+        for observation in verdict.evidence:
+            if isinstance(observation.fact, PageSeen):
+                page = observation.fact
+                picture = folder_of(self._config) / page.picture
+                allure_results.attach_page(picture, f"{page.target}, in {page.by}'s browser")
         capture = folder_of(self._config) / f"{example.name}.pcap"
         if verdict.outcome is not Outcome.PROVEN and capture.exists():
             allure_results.attach_packets(capture, "what the node sent beside control, exits and DNS")

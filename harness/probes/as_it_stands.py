@@ -9,7 +9,7 @@ from harness.job.example import Example
 from harness.job.rendering import Rendered
 from harness.job.submission import Submission
 from harness.lab.router import Capture
-from harness.lab.topology import Role
+from harness.lab.topology import CLIENT, Role
 from harness.ledger.episodes import AS_IT_STANDS, CONTROL
 from harness.ledger.facts import (
     EpisodeEnded,
@@ -23,7 +23,17 @@ from harness.ledger.facts import (
 )
 from harness.management.nomad import Allocation
 from harness.management.waiting import wait_until
-from harness.probes import consul, control_traffic, following, packets, recording, secret_scan, serve, watch
+from harness.probes import (
+    browsing,
+    consul,
+    control_traffic,
+    following,
+    packets,
+    recording,
+    secret_scan,
+    serve,
+    watch,
+)
 from harness.probes.secret_scan import Secret
 from harness.probes.stage import Stage
 
@@ -54,7 +64,7 @@ class _Episode:
 
     def nodes(self, moment: Moment) -> tuple[TailnetNode, ...]:
         nodes = self.lab.control.client.nodes()
-        self.write(TailnetSeen(moment, nodes), "headscale")
+        self.write(TailnetSeen(moment, nodes), self.lab.topology.program)
         return nodes
 
     def run(self) -> Rendered:
@@ -139,6 +149,12 @@ class _Episode:
         )
         for attempt in attempts:
             self.write(attempt, attempt.by)
+        if host := browsing.with_browser(self.lab):
+            for page in browsing.pages(attempts, CLIENT):
+                picture = self.stage.ledger.file.with_name(f"{self.example.name}-page-{page.promise}.png")
+                seen, content = browsing.look(host, page, picture.name)
+                picture.write_bytes(content)
+                self.write(seen, "browser")
 
     def _read_observers(self, begin: watch.Mark, capture: Capture, job_began: float) -> None:
         seen, _ = watch.since(self.lab, begin, self.pool)

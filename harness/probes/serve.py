@@ -87,15 +87,15 @@ def of_promise(
 ) -> Iterator[Ask]:
     """What is asked for one promise: by full name, by short name, and by the node's own addresses. Pure.
 
-    A Service has a name and addresses of its own. A certificate is for the full name alone, so https is
-    not asked for by another.
+    A Service has a name and addresses of its own, and members in userspace mode know its full name alone.
+    A certificate, too, is for the full name alone, so https is not asked for by another.
     """
     service = promise.service.removeprefix("svc:")
     pattern = promise.url or f"tcp://{promise.tcp}"
     for node in joined[:1] if service else joined:
         short = service or node.name
         for named, host in ((FULL_NAME, f"{short}.{domain}"), (SHORT_NAME, short)):
-            if named == SHORT_NAME and pattern.startswith("https:"):
+            if named == SHORT_NAME and (service or pattern.startswith("https:")):
                 continue
             yield _ask(number, promise, pattern.replace("{host}", host), named)
         for address in () if service else node.addresses:

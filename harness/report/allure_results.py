@@ -136,6 +136,11 @@ def attach_packets(file: Path, name: str = "packets") -> None:
     _ATTACH.file(str(file), name, attachment_type=_PCAP, extension="pcap")
 
 
+def attach_page(file: Path, name: str) -> None:
+    """Attach the picture of a page, PNG."""
+    _ATTACH.file(str(file), name, attachment_type=allure.attachment_type.PNG)
+
+
 def attach_picture(svg: str) -> None:
     """Attach the topology's picture to the whole report; to be called once, from the end of the session."""
     allure.global_attach(svg, "topology with the flows of the run", allure.attachment_type.SVG)

@@ -170,6 +170,11 @@ def _(fact: f.AttemptSeen, names: Names) -> str:
 
 
 @describe.register
+def _(fact: f.PageSeen, names: Names) -> str:  # noqa: ARG001
+    return f"{fact.by}'s browser shows {fact.target} as {fact.title!r} ({fact.picture}): {fact.text}"
+
+
+@describe.register
 def _(fact: f.CatalogueSeen, names: Names) -> str:  # noqa: ARG001
     told = "; ".join(
         f"{s.name} at {s.address}:{s.port}, "

@@ -51,6 +51,7 @@ _MADE = {
     "second-control": Made({"BASE": "base", "LABCONTROL": "labcontrol"}),
     "acme": Made({"BASE": "base", "PEBBLE": "pebble"}),
     "member": Made({"BASE": "base", "TAILSCALE": "tailscale"}),
+    "browser": Made({"MEMBER": "member"}),
     "node": Made({"BASE": "base", "NOMAD": "nomad", "CONSUL": "consul"}),
     "example-tailscale": Made({"UPSTREAM": "tailscale"}, "example"),
     "example-python": Made({"UPSTREAM": "python"}, "example"),
@@ -58,7 +59,7 @@ _MADE = {
     "guard": Made({"TAILSCALE": "tailscale"}, "guard-image", shipped=True),
     "example-guard": Made({"UPSTREAM": "guard"}, "example"),
 }
-LAB = ("router", "host", "control", "second-control", "acme", "member", "node")
+LAB = ("router", "host", "control", "second-control", "acme", "member", "browser", "node")
 """Images that hosts of the lab are started from."""
 EXAMPLES = ("example-tailscale", "example-python", "example-redis", "example-guard")
 """Images that jobs name; inside the lab they carry their official names."""

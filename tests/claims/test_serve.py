@@ -7,7 +7,7 @@ import pytest
 
 from harness.claims.verdict import Outcome, Served
 from harness.ledger.episodes import AS_IT_STANDS
-from harness.ledger.facts import AttemptSeen, PortsHeld, Way
+from harness.ledger.facts import AttemptSeen, PageSeen, PortsHeld, Way
 from tests.claims.build import (
     BACKEND_PORTS,
     NODE4,
@@ -78,8 +78,11 @@ def test_what_was_not_asked_for_is_not_proven(promise: int, named: str) -> None:
     assert replaced(by("client", promise, named)).verdict(REACHABLE).outcome is Outcome.UNPROVEN
 
 
-def test_no_certificate_is_made_out_to_a_short_name() -> None:
-    expectation = expecting(serve=(Served("https://{host}/", 200, "hello"),))
+@pytest.mark.parametrize(
+    "served", [Served("https://{host}/", 200, "hello"), Served("http://{host}/", 200, "hello", "svc:mine")]
+)
+def test_neither_a_certificate_nor_a_service_has_a_short_name(served: Served) -> None:
+    expectation = expecting(serve=(served,))
     story = replaced(by("client", 1, "short name"))
     assert story.verdict(REACHABLE, expectation).outcome is Outcome.PROVEN
 
@@ -87,6 +90,31 @@ def test_no_certificate_is_made_out_to_a_short_name() -> None:
 def test_nobody_elses_answer_counts() -> None:
     story = replaced(lambda a: a.by == "client" and a.promise == 1, attempt("stranger", connected=True))
     assert story.verdict(REACHABLE).outcome is Outcome.UNPROVEN
+
+
+def page(title: str, text: str) -> PageSeen:
+    return PageSeen("client", "http://app.tailnet.test/", 1, title, text, "app-page-1.png")
+
+
+def test_a_page_that_a_browser_shows_is_evidence() -> None:
+    verdict = good().add(AS_IT_STANDS, page("App", "well, hello there")).verdict(REACHABLE)
+    assert verdict.outcome is Outcome.PROVEN
+    assert "a browser showed 1 page of it" in verdict.reason
+    assert any(isinstance(o.fact, PageSeen) for o in verdict.evidence)
+
+
+def test_a_page_that_a_browser_refuses_is_not_reachable() -> None:
+    warning = page("Privacy error", "Your connection is not private")
+    verdict = good().add(AS_IT_STANDS, warning).verdict(REACHABLE)
+    assert verdict.outcome is Outcome.REFUTED
+    assert "a browser shows 'Privacy error' instead" in verdict.reason
+
+
+def test_markup_is_no_part_of_what_a_page_shows() -> None:
+    expectation = expecting(serve=(Served("http://{host}/", 200, "<h1>hello</h1>"),))
+    story = good().add(AS_IT_STANDS, page("App", "hello"))
+    reason = story.verdict(REACHABLE, expectation).reason
+    assert "a browser shows" not in reason
 
 
 # -- denied to strangers

@@ -152,7 +152,7 @@ def test_the_echo_service_listens_where_the_topology_says() -> None:
 
 def test_images_are_those_of_the_roles_and_the_router() -> None:
     assert host_plans.image_names(SHIPPED) == ("control", "host", "member", "node", "router")
-    ours = ("acme", "host", "member", "node", "router", "second-control")
+    ours = ("acme", "browser", "host", "member", "node", "router", "second-control")
     assert host_plans.image_names(WITH_OURS) == ours
     assert host_plans.image_name(SHIPPED, SHIPPED.host("outsider")) == "host"
 

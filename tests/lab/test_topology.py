@@ -31,7 +31,9 @@ def test_the_control_program_decides_whether_there_is_an_acme_server() -> None:
     assert with_headscale.program is ControlProgram.HEADSCALE
     assert with_headscale.with_role(Role.ACME) == ()
     assert with_ours.only(Role.ACME).names == ("acme-v02.api.letsencrypt.org",)
-    assert [h for h in with_ours.hosts if h.role is not Role.ACME] == list(with_headscale.hosts)
+    assert [h.name for h in with_ours.hosts if h.browser] == ["client"]
+    others = [replace(h, browser=False) for h in with_ours.hosts if h.role is not Role.ACME]
+    assert others == list(with_headscale.hosts)
     assert validate(with_ours) == []
     assert with_ours.run_by(ControlProgram.HEADSCALE) == with_headscale
 
@@ -92,6 +94,12 @@ BAD: list[tuple[str, Topology, str, str]] = [
         more(host("one", Role.ACME, 111), host("two", Role.ACME, 112)),
         "host.role",
         "at most one host has the role acme; here: one, two",
+    ),
+    (
+        "a browser outside of the tailnet",
+        with_host("outsider", browser=True),
+        "host.outsider.browser",
+        "only a member",
     ),
     ("control without a name", with_host("control", names=()), "host.control.names", "has a DNS name"),
     ("member without membership", with_host("client", tailnet=None), "host.client.tailnet", "role member"),

@@ -66,6 +66,10 @@ TOLD: list[tuple[f.Fact, str]] = [
         "outsider asked for http://203.0.113.10:80/ (node): no connection (refused)",
     ),
     (
+        f.PageSeen("client", "https://app/", 1, "App", "hello", "app-page-1.png"),
+        "client's browser shows https://app/ as 'App' (app-page-1.png): hello",
+    ),
+    (
         f.CatalogueSeen(
             ("consul", "web"),
             (

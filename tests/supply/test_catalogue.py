@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.supply.catalogue import ALL, Catalogue, Recipe
+from harness.supply.catalogue import ALL, PROGRAMS, Catalogue, Recipe
 from harness.supply.pins import load_pins
 from tests.supply.test_pins import change
 
@@ -34,7 +34,7 @@ def test_no_image_has_an_official_name() -> None:
 
 def test_another_ca_changes_what_trusts_it() -> None:
     assert changed(references(), references(ca=b"another")) == {
-        "base", "router", "host", "control", "second-control", "acme", "member", "node",
+        "base", "router", "host", "control", "second-control", "acme", "member", "browser", "node",
         "example-tailscale", "example-python", "example-redis", "example-guard",
     }  # fmt: skip
 
@@ -60,7 +60,7 @@ def test_a_changed_module_changes_what_holds_its_program(spoilt: Path) -> None:
     with (spoilt / "go" / "tailscale" / "go.sum").open("a") as stream:
         stream.write("\n")
     assert changed(before, references()) == {
-        "tailscale", "member", "example-tailscale", "guard", "example-guard",
+        "tailscale", "member", "browser", "example-tailscale", "guard", "example-guard",
     }  # fmt: skip
 
 
@@ -86,3 +86,22 @@ def test_an_unknown_image_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="no image nobody") as failure:
         Catalogue(Recipe.SOURCE, load_pins(), CA, "").plan("nobody")
     assert "example-python" in failure.value.remedy
+
+
+def test_a_program_of_ours_is_compiled_by_golangs_image_where_there_is_a_registry() -> None:
+    catalogue = Catalogue(Recipe.REGISTRY, load_pins(), CA, "")
+    for name in PROGRAMS:
+        plan = catalogue.plan(name)
+        assert plan.bases == {"GOLANG": "golang"}
+        assert {"Dockerfile", "main.go", "go.mod", "go.sum"} <= set(plan.context)
+    assert catalogue.plan("golang").official == load_pins().golang.image
+    built = Catalogue(Recipe.SOURCE, load_pins(), CA, "")
+    assert not built.plan("pebble").bases
+    with pytest.raises(UsageError, match="there is no image golang"):
+        built.plan("golang")
+
+
+def test_a_changed_program_of_ours_changes_what_holds_it(spoilt: Path) -> None:
+    before = references()
+    change(spoilt / "go" / "labcontrol" / "main.go", "package main", "package main // again")
+    assert changed(before, references()) == {"second-control"}
