@@ -19,6 +19,7 @@ from harness.ledger.episodes import (
     EXIT_WITHDRAWN,
     PORTS,
 )
+from harness.ledger.facts import EpisodeEnded
 from harness.probes import as_it_stands, fallback, guard, ports
 from harness.probes.stage import Stage, site_values
 
@@ -30,7 +31,7 @@ _FURTHER: Mapping[str, _Run] = {
     PORTS: ports.run,
     ESCAPE: ports.run,
 }
-"""What runs the episodes beyond as-it-stands; one run may give several."""
+"""What runs the episodes beyond as-it-stands."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,6 @@ class Executions:
         """Run in this lab, write to this ledger."""
         self.stage = stage
         self._rendered: dict[str, Rendered] = {}
-        self._tested: set[tuple[str, _Run]] = set()
         self._failed: dict[str, NoTailCarError] = {}
 
     def judge(self, claim: Claim, example: Example) -> Judged:
@@ -78,10 +78,13 @@ class Executions:
             self._rendered[example.name] = as_it_stands.run(self.stage, example)
         rendered = self._rendered[example.name]
         for episode, run in _FURTHER.items():
-            if episode in claim.episodes and (example.name, run) not in self._tested:
+            if episode in claim.episodes and not self._over(example, episode):
                 run(self.stage, example, rendered)
-                self._tested.add((example.name, run))
         return rendered
+
+    def _over(self, example: Example, episode: str) -> bool:
+        """Whether an episode has been run: one run may give several, and as-it-stands gives some of them."""
+        return bool(self.stage.ledger.history(example.name).episode(episode).of(EpisodeEnded))
 
 
 def check_promises(examples: list[Example], topology: Topology) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 
 from harness.errors import LabError
 from harness.job.example import Example
@@ -29,6 +30,7 @@ from harness.probes import (
     control_traffic,
     following,
     packets,
+    ports,
     recording,
     secret_scan,
     serve,
@@ -92,22 +94,36 @@ class _Episode:
             secret = Secret(key.result())
             job_began = time.time()
             shown.update("the job runs")
-            with Submission(self.lab.node.nomad, rendered, AS_IT_STANDS) as submission:
+            with (
+                Submission(self.lab.node.nomad, rendered, AS_IT_STANDS) as submission,
+                self._observers_of_ports() as observers,
+            ):
                 submission.register(secret.value)
                 allocations = self._follow(submission, rendered, secret)
-                if self.example.smoke.serve:
+                if observers:
                     shown.update("asked for what it serves, from everywhere")
                     self._serve(rendered, allocations, {n.id for n in before.result()})
                 shown.update("observers are read")
                 self._read_observers(begin, capture, job_began)
+                if observers:
+                    # After the capture has ended, which would hold a quarter of a million packets of it.
+                    shown.update("every port is asked from outside")
+                    observers.scan()
                 shown.update("stops, and leaves the tailnet")
                 submission.stop()
+                if observers:
+                    observers.finish(submission, allocations, "it served meanwhile")
                 self._read_job(submission, secret)
                 self._leave({n.id for n in before.result()})
             ended = Counter(a.status for a in allocations)
             outcome = ", ".join(f"{number} {status}" for status, number in sorted(ended.items()))
             self.write(EpisodeEnded(job_began, time.time(), f"allocations: {outcome}"), "harness")
         return rendered
+
+    def _observers_of_ports(self) -> AbstractContextManager[ports.Observers | None]:
+        """Those of a job that serves, which is there to be scanned; to egress a scan would be foreign."""
+        serves = self.example.smoke.serve
+        return ports.Observers(self.stage, self.example, self.pool) if serves else nullcontext()
 
     def _follow(self, submission: Submission, rendered: Rendered, secret: Secret) -> list[Allocation]:
         """Follow the job, and look at what can be seen only while it runs."""
@@ -129,11 +145,11 @@ class _Episode:
     def _serve(self, rendered: Rendered, allocations: list[Allocation], before: set[str]) -> None:
         """Ask for what the job serves, from everywhere; the node's name is known once it has joined."""
         joined = [n for n in self.nodes(Moment.RUNNING) if n.id not in before]
-        ports = PortsHeld(
+        held = PortsHeld(
             ",".join(a.id for a in allocations),
             tuple(port for a in allocations for port in self.lab.node.nomad.ports(a.id)),
         )
-        self.write(ports, "nomad")
+        self.write(held, "nomad")
         registered: tuple[RegisteredService, ...] = ()
         if rendered.in_consul:
             catalogue = consul.look(self.lab.node.consul, [a.id for a in allocations])
@@ -143,7 +159,7 @@ class _Episode:
             self.lab,
             self.example.smoke.serve,
             joined,
-            ports.ports,
+            held.ports,
             self.pool,
             registered=registered,
         )

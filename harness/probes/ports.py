@@ -1,14 +1,17 @@
-"""The episode of open ports: the job runs as it stands, and its node is looked into and scanned meanwhile.
+"""The episode of open ports: while the job runs as it stands, its node is looked into and scanned.
 
-The scan takes two seconds, and a short worker may be done by then. So the main tasks of a batch job are
-held: each container is paused as soon as it has a connection, when it has opened what it opens and is at its
-work. A paused container's sockets stay as they are and are answered by the kernel; the sidecar beside it runs
-on, as its main task has not ended. Then they go on, and the node's sockets are watched to the job's end.
+For a job that serves it is a part of the time in which it serves. A job that works for a moment has an
+execution of its own: the scan takes two seconds, and a short worker may be done by then. So its main tasks
+are held: each container is paused as soon as it has a connection, when it has opened what it opens and is at
+its work. A paused container's sockets stay as they are and are answered by the kernel; the sidecar beside it
+runs on, as its main task has not ended. Then they go on, and the node's sockets are watched to the job's end.
 """
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as first_of
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,32 +35,75 @@ _WORK_SECONDS = 10
 """So long the sockets of a batch job are watched after the scan; then it is stopped."""
 
 
+class Observers:
+    """Owns the observers of open ports around one execution of a job: entered before it is registered."""
+
+    def __init__(self, stage: Stage, example: Example, pool: ThreadPoolExecutor) -> None:
+        """Describe them; the pool has a thread to spare for as long as the job runs."""
+        self._stage = stage
+        self._example = example
+        self._node = stage.lab.node.host
+        self._pool = pool
+        self._stack = ExitStack()
+        self._seen = ""
+
+    def __enter__(self) -> Self:
+        """Look before the job; from here on the harness's own listeners are there to be found."""
+        self._began = time.time()
+        self._write("sockets", *_facts(listeners.look(self._node), Moment.BEFORE))
+        with ExitStack() as stack:
+            stack.enter_context(listeners.opened(self._node))
+            self._watch = stack.enter_context(listeners.watched(self._node, self._pool))
+            self._stack = stack.pop_all()
+        return self
+
+    def scan(self) -> None:
+        """Look inside, ask for every port from outside, look inside again: while the job runs."""
+        lab = self._stage.lab
+        described = lab.topology.only(Role.NODE)
+        scanner = lab.host(lab.topology.with_role(Role.BYSTANDER)[0].name)
+        running = listeners.look(self._node)
+        self._write("sockets", *_facts(running, Moment.RUNNING))
+        self._write("scan", *scan(scanner, [str(described.v4[0]), str(described.v6[0])]))
+        scanned = listeners.look(self._node)
+        self._write("sockets", *_facts(scanned, Moment.AFTER))
+        self._seen = running + scanned
+
+    def finish(self, submission: Submission, looked_at: Sequence[Allocation], outcome: str) -> None:
+        """Write down what the watch saw, and the job's allocations as they stand; the episode is over."""
+        looks, _ = listening.read(self._watch.end(), Moment.RUNNING, self._seen)
+        self._write("sockets", *looks)
+        ids = {a.id for a in looked_at}
+        for allocation in (a for a in submission.allocations() if a.id in ids):
+            recording.write_allocation(
+                self._stage.ledger, allocation, subject=self._example.name, episode=PORTS
+            )
+        self._write("harness", EpisodeEnded(self._began, time.time(), outcome))
+
+    def _write(self, observer: str, *facts: Fact) -> None:
+        self._stage.ledger.write_all(facts, observer=observer, subject=self._example.name, episode=PORTS)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
 def run(stage: Stage, example: Example, rendered: Rendered) -> None:
     """Run the episode and fill the ledger; with a confined example, the attempts to escape as well.
 
     Raises LabError when the lab or an observer fails.
     """
+    lab = stage.lab
     with (
         ThreadPoolExecutor(8, thread_name_prefix="ports") as pool,
         stage.progress.stage(example.name, "its node, looked into and scanned") as shown,
     ):
-        began = time.time()
-        lab = stage.lab
-        node = lab.node.host
-        described = lab.topology.only(Role.NODE)
-        scanner = lab.host(lab.topology.with_role(Role.BYSTANDER)[0].name)
-
-        def write(observer: str, *facts: Fact) -> None:
-            stage.ledger.write_all(facts, observer=observer, subject=example.name, episode=PORTS)
-
-        before = pool.submit(listeners.look, node)
         key = lab.control.client.create_key(tags=example.smoke.tags, ephemeral=True, reusable=True)
         secret = Secret(key)
-        write("sockets", *_facts(before.result(), Moment.BEFORE))
         with (
             Submission(lab.node.nomad, rendered, PORTS) as submission,
-            listeners.opened(node),
-            listeners.watched(node, pool) as watch,
+            Observers(stage, example, pool) as observers,
         ):
             submission.register(secret.value)
             # A periodic job may launch more by its schedule meanwhile: those are not waited for.
@@ -65,30 +111,18 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
                 lambda placed: placed[: rendered.count] if len(placed) >= rendered.count else [],
                 _START_SECONDS,
             )
-            with _Held(
-                node, submission, rendered, allocations, pool, serves=bool(example.smoke.serve)
-            ) as held:
+            with _Held(lab.node.host, submission, rendered, allocations, pool) as held:
                 shown.update("every port is asked from outside")
-                running = listeners.look(node)
-                write("sockets", *_facts(running, Moment.RUNNING))
-                write("scan", *scan(scanner, [str(described.v4[0]), str(described.v6[0])]))
-                scanned = listeners.look(node)
-                write("sockets", *_facts(scanned, Moment.AFTER))
+                observers.scan()
                 if example.smoke.egress and example.smoke.egress.confined:
                     shown.update("ways out are tried from where the job runs")
                     escape.run(stage, example, rendered, allocations, pool)
-                outcome = held.outcome
             shown.update("the job ends")
             if not (rendered.stays or rendered.periodic):
                 # One that takes long has been seen for long enough.
                 submission.reaches(_all_over, _WORK_SECONDS)
-            looks, _ = listening.read(watch.end(), Moment.RUNNING, running + scanned)
-            write("sockets", *looks)
             submission.stop()
-            looked_at = {a.id for a in allocations}
-            for allocation in (a for a in submission.allocations() if a.id in looked_at):
-                recording.write_allocation(stage.ledger, allocation, subject=example.name, episode=PORTS)
-        write("harness", EpisodeEnded(began, time.time(), outcome))
+            observers.finish(submission, allocations, held.outcome)
 
 
 def _facts(text: str, moment: Moment) -> tuple[Fact, ...]:
@@ -110,10 +144,7 @@ class _Held:
         rendered: Rendered,
         allocations: list[Allocation],
         pool: ThreadPoolExecutor,
-        *,
-        serves: bool,
     ) -> None:
-        self._serves = serves
         self._node = node
         self._submission = submission
         self._rendered = rendered
@@ -144,16 +175,12 @@ class _Held:
         return self
 
     def _wait_for_tasks(self) -> list[Allocation]:
-        """Wait until Nomad says of each allocation that it is healthy or not, or runs, or is over."""
+        """Wait until Nomad says of each allocation that a worker of it runs, or that it is over."""
         runs = started(self._rendered.workers)
-        serves = self._serves
-
-        def settled(allocation: Allocation) -> bool:
-            return allocation.over or (allocation.healthy is not None if serves else runs(allocation))
 
         def pick(found: list[Allocation]) -> list[Allocation]:
             ours = [a for a in found if a.id in self._ids]
-            return ours if all(map(settled, ours)) else []
+            return ours if all(a.over or runs(a) for a in ours) else []
 
         return self._submission.wait_for_all(pick, _START_SECONDS)
 
