@@ -21,7 +21,7 @@ def _var_files(example: Example) -> list[Path]:
 
 def _job(example: Example) -> Job:
     chosen = [(example.folder / name).relative_to(REPOSITORY) for name in example.smoke.var_files]
-    return render(example.job_file.relative_to(REPOSITORY), {}, chosen)
+    return render(example.job_file.relative_to(REPOSITORY), example.smoke.vars, chosen)
 
 
 def _tasks(job: Job) -> list[dict[str, Any]]:
