@@ -352,7 +352,7 @@ def test_notices_that_the_node_is_no_longer_in_the_tailnet(service: Service, bac
 
 @SHELLS
 def test_notices_that_tailscaled_is_gone(service: Service, backend: Backend, sh: str) -> None:
-    with service.serve(sh=sh, SERVE=f"http/={backend.port}") as serving:
+    with service.serve(sh=sh, SERVE=f"http/={backend.port}", PUBLISH_TIMEOUT="2") as serving:
         serving.wait_for("published")
         service.sidecar.kill_daemon(signal.SIGKILL)
         done = serving.end()
