@@ -173,10 +173,12 @@ job "private-dashboard" {
         TS_DISABLE_PORTMAPPER = "1"
       }
 
-      # No restart: a sidecar that dies ends the allocation, and the next one is a new node that
-      # publishes anew.
+      # A sidecar that died comes back with its state, so it is the same node, and the name stays its own; a
+      # new node would have to wait until the control server has forgotten the old one.
       restart {
-        attempts = 0
+        attempts = 3
+        delay    = "1s"
+        interval = "10m"
         mode     = "fail"
       }
 

@@ -179,10 +179,12 @@ job "private-serve-config" {
         TS_DISABLE_PORTMAPPER = "1"
       }
 
-      # No restart: a sidecar that dies ends the allocation, and the next one is a new node that
-      # publishes anew.
+      # A sidecar that died comes back with its state, so it is the same node, which is a host of the Service
+      # already.
       restart {
-        attempts = 0
+        attempts = 3
+        delay    = "1s"
+        interval = "10m"
         mode     = "fail"
       }
 

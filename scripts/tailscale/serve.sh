@@ -183,22 +183,20 @@ check_entries() {
     done
 }
 
-# endpoints FILE: the names and targets in a Services configuration, sorted: "svc:NAME", and "tcp:PORT":"TARGET".
+# endpoints FILE: what a Services configuration publishes: a line "svc:NAME" for each Service, and one
+# "svc:NAME" "tcp:PORT":"TARGET" for each of its ports.
 endpoints() {
-    tr -d '[:space:]' <"$1" | grep -oE '"svc:[^"]*"|"tcp:[^"]*":"[^"]*"' | sort
+    tr -d '[:space:]' <"$1" | grep -oE '"svc:[^"]*"|"tcp:[^"]*":"[^"]*"' |
+        awk '/^"svc:/ { service = $0; print; next } { print service, $0 }'
 }
 
 check_config() {
     [ -r "$serve_config" ] || refuse "$EX_SETTING" "SERVE_CONFIG: there is no file $serve_config"
-    endpoints "$serve_config" >"$scratch/wanted" || true
+    endpoints "$serve_config" >"$scratch/wanted"
     while read -r line; do
         case $line in
-        '"svc:'*)
-            service=${line#\"}
-            services="${services:+$services }${service%\"}"
-            ;;
-        *)
-            port=${line#\"tcp:}
+        *'"tcp:'*)
+            port=${line#*\"tcp:}
             port=${port%%\"*}
             target=${line#*\":\"}
             target=${target%\"}
@@ -207,6 +205,10 @@ check_config() {
             { is_port "$port" && is_port "$backend"; } ||
                 refuse "$EX_SETTING" "$serve_config leads tcp:$port to $target, which is not one port to 127.0.0.1:PORT"
             take "$backend" "$port"
+            ;;
+        *)
+            service=${line#\"}
+            services="${services:+$services }${service%\"}"
             ;;
         esac
     done <"$scratch/wanted"
@@ -318,6 +320,13 @@ publish() {
     sort -u "$scratch/asked" >"$scratch/wanted"
 }
 
+# first_beyond FILE OTHER: the first line of a file that is not in the other. (Not every BusyBox has comm.)
+first_beyond() {
+    awk -v other="$2" '
+        BEGIN { while ((getline line <other) > 0) known[line] = 1 }
+        !($0 in known) { print; exit }' "$1"
+}
+
 # check_published: what tailscaled has is what was asked for, to the last line.
 check_published() {
     order serve status --json || refuse "$EX_GONE" "tailscaled does not answer any more: $(last_words)"
@@ -329,11 +338,11 @@ check_published() {
         ! grep -v '^Services|' "$scratch/there" >"$scratch/more" ||
             refuse "$EX_DIFFERS" "published, but not asked for: $(head -n 1 "$scratch/more")"
         order serve get-config --all || refuse "$EX_GONE" "tailscaled does not answer any more: $(last_words)"
-        endpoints "$scratch/out" >"$scratch/there" || true
+        endpoints "$scratch/out" >"$scratch/there"
     fi
-    line=$(comm -23 "$scratch/wanted" "$scratch/there" | head -n 1)
+    line=$(first_beyond "$scratch/wanted" "$scratch/there")
     [ -z "$line" ] || refuse "$EX_DIFFERS" "asked for, but not published: $line"
-    line=$(comm -13 "$scratch/wanted" "$scratch/there" | head -n 1)
+    line=$(first_beyond "$scratch/there" "$scratch/wanted")
     [ -z "$line" ] || refuse "$EX_DIFFERS" "published, but not asked for: $line"
 }
 

@@ -24,7 +24,7 @@ def parts(job: Job) -> list[dict[str, object]]:
         for service in group["Services"] or []:
             shared.update(flat({**service, "Name": ""}, "service"))
         for name in tasks.keys() & set(TASKS):
-            shared.update(flat({**tasks[name], "Env": _without_own(name, tasks[name])}, name))
+            shared.update(flat(_comparable(tasks[name]), name))
         for backend in (task for name, task in tasks.items() if name not in TASKS and not task["Lifecycle"]):
             own = {
                 key: backend["Config"].get(key) for key in ("network_mode", "ports", "privileged", "cap_add")
@@ -33,8 +33,11 @@ def parts(job: Job) -> list[dict[str, object]]:
     return found
 
 
-def _without_own(name: str, task: Job) -> dict[str, str]:
-    return {key: value for key, value in (task["Env"] or {}).items() if key != OWN.get(name)}
+def _comparable(task: Job) -> Job:
+    """A task without what is its own, its files by their names instead of their places."""
+    files = {Path(template["DestPath"]).name: template for template in task["Templates"] or []}
+    environment = {key: value for key, value in (task["Env"] or {}).items() if key != OWN.get(task["Name"])}
+    return {**task, "Templates": files, "Env": environment}
 
 
 def differences(job: Job, snippet: Job) -> dict[str, tuple[object, object]]:

@@ -83,13 +83,13 @@ def test_a_declaration_is_of_an_example_and_gives_a_reason() -> None:
     ("before", "after", "path"),
     [
         ("      leader = true\n", "", "serve.Leader"),
-        ('        perms       = "0400"\n', "", "serve.Templates.2.Perms"),
+        ('        perms       = "0400"\n', "", "serve.Templates.ts-authkey.Perms"),
         ("        TAILNET_NAME = var.tailnet_name\n", "", "serve.Env.TAILNET_NAME"),
         ('        HEALTH_OF               = "serve"\n', "", "health.Env.HEALTH_OF"),
         ('      address  = "127.0.0.1"\n', "", "service.Address"),
         ("      min_healthy_time = var.min_healthy_time\n", "", "update.MinHealthyTime"),
         ('      user = "65534:65534"\n', "", "backend.User"),
-        ("scripts/tailscale/sidecar.sh", "env.template", "tailscale.Templates.0.EmbeddedTmpl"),
+        ("scripts/tailscale/sidecar.sh", "env.template", "tailscale.Templates.sidecar.sh.EmbeddedTmpl"),
     ],
 )
 def test_a_change_of_an_example_shows(tmp_path: Path, before: str, after: str, path: str) -> None:

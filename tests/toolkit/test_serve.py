@@ -109,6 +109,26 @@ def test_a_port_that_is_not_served_leads_to_loopback(
         s.stop()
 
 
+def test_needs_nothing_but_busybox(member: Service, backend: Backend, tmp_path: Path) -> None:
+    """As in the Tailscale image; `member` has a state to compare and to withdraw."""
+    path = programs.busybox_alone(tmp_path)
+    (tmp_path / "tailscale").symlink_to(programs.find("tailscale"))
+    settings = {"SERVE": f"http/={backend.port},tcp:9={backend.port}", "PATH": path}
+    with member.serve(sh="busybox", **settings) as serving:
+        serving.wait_for("published")
+        member.sidecar.tailscale("serve", "--tcp=9", "off")
+        done = serving.end()
+    assert done.code == EXIT_CODES["differs"]
+    assert done.reason == f"asked for, but not published: TCP|9|TCPForward|127.0.0.1:{backend.port}"
+    with Backend(host="0.0.0.0") as open_to_all:  # noqa: S104 - to be refused
+        done = member.refuses(sh="busybox", **{**settings, "SERVE": f"http/={open_to_all.port}"})
+    assert done.code == EXIT_CODES["beyond loopback"]
+    with member.serve(sh="busybox", **settings) as serving:
+        serving.wait_for("published")
+        done = serving.stop()
+    assert (done.code, done.err) == (EXIT_CODES["withdrawn"], "")
+
+
 def test_clears_what_an_earlier_run_left(member: Service, backend: Backend) -> None:
     member.sidecar.tailscale("serve", "--bg", "--tcp=7", f"tcp://127.0.0.1:{backend.port}")
     with member.serve(SERVE=f"tcp:9={backend.port}") as serving:
@@ -332,7 +352,7 @@ def test_notices_that_the_node_is_no_longer_in_the_tailnet(service: Service, bac
 
 @SHELLS
 def test_notices_that_tailscaled_is_gone(service: Service, backend: Backend, sh: str) -> None:
-    with service.serve(sh=sh, SERVE=f"http/={backend.port}") as serving:
+    with service.serve(sh=sh, SERVE=f"http/={backend.port}", PUBLISH_TIMEOUT="2") as serving:
         serving.wait_for("published")
         service.sidecar.kill_daemon(signal.SIGKILL)
         done = serving.end()
@@ -394,7 +414,7 @@ def test_notices_a_change_of_a_service(member: Service, backend: Backend, tmp_pa
         member.sidecar.tailscale("serve", "--service=svc:web", "--tcp=9", "tcp://127.0.0.1:1")
         done = serving.end()
     assert done.code == EXIT_CODES["differs"]
-    assert done.reason == 'published, but not asked for: "tcp:9":"tcp://127.0.0.1:1"'
+    assert done.reason == 'published, but not asked for: "svc:web" "tcp:9":"tcp://127.0.0.1:1"'
 
 
 @pytest.mark.parametrize(
