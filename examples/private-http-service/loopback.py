@@ -2,7 +2,8 @@
 
 A service gives a function from a Request to a Response; everything else is here. Settings, from the
 environment:
-  LISTEN_PORT   the port on 127.0.0.1; required
+  LISTEN_PORT     the port on 127.0.0.1, or
+  LISTEN_SOCKET   the path of a Unix socket; one of the two is required
 
 `/healthz` is answered with 200 as long as the server takes requests. On SIGTERM it takes no more of them and
 ends with 0 once those under way are answered.
@@ -16,6 +17,8 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socketserver import ThreadingMixIn, UnixStreamServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 LONGEST_BODY = 1024 * 1024
@@ -64,9 +67,25 @@ class _Server(ThreadingHTTPServer):
         self.respond = respond
 
 
+class _ServerAtPath(ThreadingMixIn, UnixStreamServer):
+    daemon_threads = False
+
+    def __init__(self, path: str, respond: Respond) -> None:
+        # What an earlier run of this task left.
+        Path(path).unlink(missing_ok=True)
+        super().__init__(path, _Handler)
+        # Whoever gets to the folder may connect: tailscaled, which is another user and has no privilege.
+        Path(path).chmod(0o666)
+        self.respond = respond
+
+
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: _Server | _ServerAtPath
     timeout = 10
+
+    def address_string(self) -> str:
+        """Who asks, for the log: behind Serve it is always tailscaled."""
+        return "serve"
 
     def _answer(self) -> None:
         url = urlsplit(self.path)
@@ -109,11 +128,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 def run(respond: Respond) -> int:
     """Serve until SIGTERM or SIGINT; give the exit code."""
-    port = os.environ.get("LISTEN_PORT", "")
-    if not port.isdigit():
-        print("LISTEN_PORT is not set, or no port", file=sys.stderr)
+    path, port = os.environ.get("LISTEN_SOCKET", ""), os.environ.get("LISTEN_PORT", "")
+    if not path and not port.isdigit():
+        print("LISTEN_PORT is not set, or no port, and LISTEN_SOCKET is not set", file=sys.stderr)
         return 2
-    server = _Server(int(port), respond)
+    server = _ServerAtPath(path, respond) if path else _Server(int(port), respond)
 
     def stop(number: int, frame: object) -> None:
         del number, frame

@@ -47,6 +47,12 @@ variable "service_name" {
   default     = "svc:private-serve-config"
 }
 
+variable "serve_scheme" {
+  description = "https, with a certificate for the Service's name; or http"
+  type        = string
+  default     = "https"
+}
+
 variable "hosts" {
   description = "How many allocations stand behind the Service"
   type        = number
@@ -119,10 +125,8 @@ job "private-serve-config" {
       size = 150
     }
 
-    # Dynamic, so that several of these fit on one client. Nomad only keeps the numbers apart; who
-    # listens does so on loopback.
+    # Dynamic, so that several of these fit on one client; only the health check listens, on loopback.
     network {
-      port "web" {}
       port "health" {}
     }
 
@@ -233,7 +237,7 @@ job "private-serve-config" {
 
       env {
         HEALTH_OF               = "serve"
-        BACKENDS                = "http://127.0.0.1:${NOMAD_PORT_web}/healthz"
+        BACKENDS                = "unix:${NOMAD_ALLOC_DIR}/data/web.sock"
         PYTHONDONTWRITEBYTECODE = "1"
       }
 
@@ -293,8 +297,9 @@ job "private-serve-config" {
         change_mode     = "noop"
       }
 
-      # What is published. Port 80 is the Service's own and no port of this machine; with more than one line,
-      # a Service has more than one port.
+      # What is published. Port and name are the Service's own; with more than one line it has more than one
+      # port. The backend is a socket in the allocation's folder: no port at all, not even on loopback. (It is
+      # also the one kind of backend that speaks plain HTTP and may have HTTPS in front of it here.)
       template {
         data        = <<-JSON
           {
@@ -302,7 +307,7 @@ job "private-serve-config" {
             "services": {
               "${var.service_name}": {
                 "endpoints": {
-                  "tcp:80": "http://127.0.0.1:{{ env "NOMAD_PORT_web" }}"
+                  "tcp:${var.serve_scheme == "https" ? 443 : 80}": "${var.serve_scheme}://unix:{{ env "NOMAD_ALLOC_DIR" }}/data/web.sock"
                 }
               }
             }
@@ -388,7 +393,7 @@ job "private-serve-config" {
       }
 
       env {
-        LISTEN_PORT             = "${NOMAD_PORT_web}"
+        LISTEN_SOCKET           = "${NOMAD_ALLOC_DIR}/data/web.sock"
         WEB_TITLE               = var.web_title
         PYTHONDONTWRITEBYTECODE = "1"
       }

@@ -42,7 +42,9 @@ def reachable(history: History, expectation: Expectation) -> Verdict:
             if page.promise == number:
                 pages.append(observation)
                 if not _shows(page, served):
-                    faults.append(f"{page.target}: a browser shows {page.title or page.text!r} instead")
+                    faults.append(
+                        f"{page.target}: a browser shows {page.title or page.text or 'nothing'} instead"
+                    )
                     against.append(observation)
         for name in (FULL_NAME, SHORT_NAME) if served.by_short_name else (FULL_NAME,):
             asked = [(o, a) for o, a in attempts if a.promise == number and a.named == name]

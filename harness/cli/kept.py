@@ -16,6 +16,7 @@ from rich.table import Table
 from harness import assembly
 from harness.assembly import Ready
 from harness.errors import UsageError
+from harness.lab.topology import ControlProgram
 from harness.report.terminal import Progress
 from harness.run import places
 from harness.run.interrupts import Interrupts
@@ -53,15 +54,15 @@ def current() -> Kept:
     return kept
 
 
-def up(topology: Path, console: Console) -> None:
-    """Boot a lab, hand it to a keeper, and say how to reach each host."""
+def up(topology: Path, program: ControlProgram, console: Console) -> None:
+    """Boot a lab with a control program, hand it to a keeper, and say how to reach each host."""
     if _file().exists() and is_alive(json.loads(_file().read_text(encoding="utf-8"))["run"]):
         raise UsageError("a lab is kept already", remedy="use it, or end it with `notailcar down`")
     stack = ExitStack()
     with Interrupts(), stack:
         with Progress(console) as progress:
             run = stack.enter_context(Run())
-            ready = stack.enter_context(assembly.ready_lab(topology, run, progress))
+            ready = stack.enter_context(assembly.ready_lab(topology, run, progress, program))
         sys.stdout.flush()
         keeper = os.fork()
         if keeper == 0:

@@ -12,6 +12,7 @@ from harness.cli import kept, shown
 from harness.engine import stop_if_unused
 from harness.errors import EXIT_USAGE, NoTailCarError
 from harness.lab import topology_file
+from harness.lab.topology import ControlProgram
 from harness.report.terminal import Progress
 from harness.run.run import Run
 
@@ -72,9 +73,15 @@ def prepare(topology: Path | None) -> None:
 
 @cli.command()
 @_TOPOLOGY
-def up(topology: Path | None) -> None:
+@click.option(
+    "--control",
+    type=click.Choice([str(program) for program in ControlProgram]),
+    default=str(ControlProgram.HEADSCALE),
+    help="The control server: headscale, or labcontrol for Tailscale Services and HTTPS certificates.",
+)
+def up(topology: Path | None, control: str) -> None:
     """Bring up a lab and keep it, until `notailcar down`."""
-    kept.up(topology or assembly.default_topology(), Console())
+    kept.up(topology or assembly.default_topology(), ControlProgram(control), Console())
 
 
 @cli.command(

@@ -16,6 +16,9 @@ from harness.run import places
 
 _QUERIES = "/var/log/queries.log"
 _CAPTURE_READY_SECONDS = 5.0
+# In immediate mode each packet takes a whole slot of the longest that may come (packet(7), TPACKET_V2): as
+# tcpdump has it by default, eight slots in all, so that a burst is lost where the processor is busy.
+_NOTHING_LOST = "-s 65535 -B 32768"
 
 _FORWARDING = {
     "net.ipv4.ip_forward": "1",
@@ -67,7 +70,8 @@ class Capture:
         self._filter = packet_filter
         self.path = f"/var/log/{name}.pcap"
         command = (
-            f'echo $$; exec tcpdump -n -U -i {wiring.device(host)} -w {self.path} --immediate-mode "$0" 2>&1'
+            f"echo $$; exec tcpdump -n -U -i {wiring.device(host)} -w {self.path} {_NOTHING_LOST} "
+            '--immediate-mode "$0" 2>&1'
         )
         self._stream: ExecStream = router.open("sh", "-c", command, packet_filter)
         self._said = ""

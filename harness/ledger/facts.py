@@ -223,7 +223,7 @@ class AttemptSeen:
 
 @dataclass(frozen=True)
 class PageSeen:
-    """A browser opened a page that was promised: what a person would have seen, an error page too."""
+    """A browser opened a page that was promised: what a person would have seen; nothing, where it did not."""
 
     by: str
     """The host that the browser runs on."""
@@ -234,7 +234,7 @@ class PageSeen:
     text: str
     """The first characters of what the page shows, its scripts having run."""
     picture: str
-    """The file of its picture, beside the ledger."""
+    """The file of its picture, beside the ledger; empty where there is none."""
 
 
 @dataclass(frozen=True)

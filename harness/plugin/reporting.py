@@ -148,7 +148,7 @@ class Recording:
         allure_results.show_steps(s for s in steps if s.title.split(":")[0] in judged.claim.episodes)
         allure_results.attach_verdict(verdict, self._names)
         for observation in verdict.evidence:
-            if isinstance(observation.fact, PageSeen):
+            if isinstance(observation.fact, PageSeen) and observation.fact.picture:
                 page = observation.fact
                 picture = folder_of(self._config) / page.picture
                 allure_results.attach_page(picture, f"{page.target}, in {page.by}'s browser")

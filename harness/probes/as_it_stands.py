@@ -169,7 +169,8 @@ class _Episode:
             for page in browsing.pages(attempts, CLIENT):
                 picture = self.stage.ledger.file.with_name(f"{self.example.name}-page-{page.promise}.png")
                 seen, content = browsing.look(host, page, picture.name)
-                picture.write_bytes(content)
+                if content:
+                    picture.write_bytes(content)
                 self.write(seen, "browser")
 
     def _read_observers(self, begin: watch.Mark, capture: Capture, job_began: float) -> None:

@@ -50,16 +50,19 @@ def look(host: RunningHost, attempt: AttemptSeen, picture: str) -> tuple[PageSee
         picture: the name that the picture is to have.
 
     Returns:
-        What was seen, an error page too; and the picture, PNG.
+        What was seen, which is nothing where there is no page or its certificate is not good; and the
+        picture, PNG.
 
     Raises:
         LabError: the browser does not run.
     """
-    done = host.run("chromium", *_OPTIONS, attempt.target, silence=_SILENCE).expect()
-    title, text = read(done.stdout)
-    return PageSeen(host.name, attempt.target, attempt.promise, title, text[:_SHOWN], picture), host.fetch(
-        _PICTURE
-    )
+    # What an earlier look left is no picture of this page.
+    command = ("sh", "-c", 'rm -f "$0"; exec chromium "$@"', _PICTURE, *_OPTIONS, attempt.target)
+    title, text = read(host.run(*command, silence=_SILENCE).expect().stdout)
+    taken = host.run("test", "-s", _PICTURE).exit_code == 0
+    content = host.fetch(_PICTURE) if taken else b""
+    name = picture if taken else ""
+    return PageSeen(host.name, attempt.target, attempt.promise, title, text[:_SHOWN], name), content
 
 
 def with_browser(lab: Lab) -> RunningHost | None:

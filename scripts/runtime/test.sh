@@ -42,6 +42,14 @@ for folder in examples/*/; do
     if [ -e "$1" ]; then mypy "$@"; fi
 done
 
+step "programs"
+# Where there is no Go, golang's image makes them.
+if command -v go >/dev/null; then
+    for folder in fixtures/go/*/; do
+        if [ -e "$folder"main.go ]; then (cd "$folder" && test -z "$(gofmt -l .)" && go vet .); fi
+    done
+fi
+
 step "scripts and jobs"
 ./scripts/runtime/validate.sh
 

@@ -24,7 +24,8 @@ Settings, from the environment:
   EXPECTED_EGRESS      egress: the addresses that CHECK_URL may answer with, comma separated; empty: any
   CHECK_KEEP           egress: seconds for which CHECK_URL's answer is good; default 10
   BACKENDS             serve: what must be published and answer, comma separated: http://127.0.0.1:PORT/PATH
-                       (with a status below 400) or tcp://127.0.0.1:PORT (with a connection); required
+                       (with a status below 400), tcp://127.0.0.1:PORT or unix:/PATH (with a connection);
+                       required
   HEALTH_TIMEOUT       seconds that one question may take; default 3
 
 Exit codes: 0 told to stop, 2 a setting is missing or wrong.
@@ -125,9 +126,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     backends = _items(environment.get("BACKENDS", ""))
     for backend in backends:
         url = urlsplit(backend)
-        if url.scheme not in ("http", "tcp") or url.hostname != "127.0.0.1" or not url.port:
+        by_port = url.scheme in ("http", "tcp") and url.hostname == "127.0.0.1" and url.port
+        if not by_port and not backend.startswith("unix:/"):
             raise SettingError(
-                f"BACKENDS holds {backend}: it is http://127.0.0.1:PORT/PATH or tcp://127.0.0.1:PORT"
+                f"BACKENDS holds {backend}: "
+                "it is http://127.0.0.1:PORT/PATH, tcp://127.0.0.1:PORT or unix:/PATH"
             )
     if "serve" in of and not backends:
         raise SettingError("BACKENDS is not set: nothing tells what must answer")
@@ -253,7 +256,7 @@ def seen_from(settings: Settings) -> str:
 
 
 def published(config: Mapping[str, Any]) -> set[str]:
-    """The local targets, as HOST:PORT, that a serve config leads to, those of Services among them."""
+    """The local targets, as HOST:PORT or unix:/PATH, that a serve config leads to, Services' among them."""
     parts = [config, *(config.get("Services") or {}).values()]
     targets = set()
     for part in parts:
@@ -261,8 +264,12 @@ def published(config: Mapping[str, Any]) -> set[str]:
             targets.add(str(forward.get("TCPForward") or ""))
         for site in (part.get("Web") or {}).values():
             for handler in (site.get("Handlers") or {}).values():
-                targets.add(urlsplit(str(handler.get("Proxy") or "")).netloc)
+                targets.add(_target(str(handler.get("Proxy") or "")))
     return targets - {""}
+
+
+def _target(backend: str) -> str:
+    return backend if backend.startswith("unix:") else urlsplit(backend).netloc
 
 
 def ask_backend(backend: str, timeout: float) -> None:
@@ -271,6 +278,11 @@ def ask_backend(backend: str, timeout: float) -> None:
     try:
         if url.scheme == "tcp":
             socket.create_connection((url.hostname or "", url.port or 0), timeout=timeout).close()
+            return
+        if url.scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as by_path:
+                by_path.settimeout(timeout)
+                by_path.connect(url.path)
             return
         connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=timeout)
         try:
@@ -344,7 +356,7 @@ class Health:
         if not targets:
             reasons.append("nothing is published by Serve")
         for backend in self.settings.backends:
-            if targets and urlsplit(backend).netloc not in targets:
+            if targets and _target(backend) not in targets:
                 reasons.append(f"backend {backend} is not published by Serve")
             try:
                 ask_backend(backend, self.settings.timeout)

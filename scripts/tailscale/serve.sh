@@ -8,7 +8,8 @@
 #                      tcp (PORT required), BACKEND a port on 127.0.0.1. Serve takes PATH away and puts
 #                      BACKEND_PATH in its place: "https/=21000, https/api=21001/api, tcp:5432=21002"
 #   SERVE_CONFIG       instead: a file for `tailscale serve set-config`, whose Tailscale Services are then
-#                      advertised; its backends are 127.0.0.1:PORT too
+#                      advertised; its backends are 127.0.0.1:PORT too, or unix:/PATH, a socket in the
+#                      allocation's folder, which is the only kind that HTTPS is put in front of there
 #   TS_SOCKET          LocalAPI socket; default: tailscale/tailscaled.sock in the allocation's folder
 #   TS_AUTHKEY_FILE    file that holds the auth key; default: ts-authkey in the task's secrets folder
 #   LOGIN_SERVER       control server; default https://controlplane.tailscale.com
@@ -45,6 +46,7 @@ readonly EX_BACKEND=20 EX_BEYOND=21 EX_NAME=22 EX_PUBLISH=23 EX_DIFFERS=24 EX_FU
 
 # What is listened to, on 127.0.0.1, as words; and the Services of SERVE_CONFIG.
 backends=
+sockets=
 services=
 # Set as soon as something may be published.
 published=
@@ -200,6 +202,13 @@ check_config() {
             port=${port%%\"*}
             target=${line#*\":\"}
             target=${target%\"}
+            case $target in
+            *://unix:/*)
+                is_port "$port" || refuse "$EX_SETTING" "$serve_config serves tcp:$port, which is not one port"
+                sockets="${sockets:+$sockets }${target#*://unix:}"
+                continue
+                ;;
+            esac
             backend=${target#*://127.0.0.1:}
             backend=${backend%%/*}
             { is_port "$port" && is_port "$backend"; } ||
@@ -212,7 +221,7 @@ check_config() {
             ;;
         esac
     done <"$scratch/wanted"
-    [ -n "$services" ] && [ -n "$backends" ] || refuse "$EX_SETTING" "$serve_config publishes no Service"
+    [ -n "$services" ] && [ -n "$backends$sockets" ] || refuse "$EX_SETTING" "$serve_config publishes no Service"
 }
 
 # listeners PORT: the addresses, as the kernel writes them, that listen on a TCP port, one a line.
@@ -254,6 +263,12 @@ wait_for_backends() {
         until check_loopback "$backend"; do
             [ "$(now)" -lt "$deadline" ] ||
                 refuse "$EX_BACKEND" "no backend listens on 127.0.0.1:$backend after $backend_timeout s"
+            interruptible sleep 0.1 || interruptible sleep 1
+        done
+    done
+    for path in $sockets; do
+        until [ -S "$path" ]; do
+            [ "$(now)" -lt "$deadline" ] || refuse "$EX_BACKEND" "there is no socket $path after $backend_timeout s"
             interruptible sleep 0.1 || interruptible sleep 1
         done
     done
@@ -356,7 +371,7 @@ check_node
 say "joined the tailnet as $dns_name"
 publish
 check_published
-say "published: ${services:-$(items "$serve" | tr -s '[:space:]' ' ')} (backends on 127.0.0.1: $backends)"
+say "published: ${services:-$(items "$serve" | tr -s '[:space:]' ' ')} (backends${backends:+ on 127.0.0.1}:${backends:+ $backends}${sockets:+ $sockets})"
 
 while :; do
     interruptible sleep "$watch_interval" || true

@@ -107,7 +107,13 @@ def test_a_page_that_a_browser_refuses_is_not_reachable() -> None:
     warning = page("Privacy error", "Your connection is not private")
     verdict = good().add(AS_IT_STANDS, warning).verdict(REACHABLE)
     assert verdict.outcome is Outcome.REFUTED
-    assert "a browser shows 'Privacy error' instead" in verdict.reason
+    assert "a browser shows Privacy error instead" in verdict.reason
+
+
+def test_a_page_of_which_a_browser_shows_nothing_is_not_reachable() -> None:
+    verdict = good().add(AS_IT_STANDS, page("", "")).verdict(REACHABLE)
+    assert verdict.outcome is Outcome.REFUTED
+    assert "a browser shows nothing instead" in verdict.reason
 
 
 def test_markup_is_no_part_of_what_a_page_shows() -> None:

@@ -10,8 +10,10 @@ from harness.errors import LabError
 from harness.lab.lab import Lab
 from harness.lab.member import Member
 from harness.lab.topology import ControlProgram, Role
+from harness.ledger.facts import AttemptSeen, PageSeen, Way
 from harness.management.command import CommandResult
 from harness.management.waiting import wait_until
+from harness.probes import browsing
 from harness.report.progress import Progress
 from harness.run.run import Run
 
@@ -71,6 +73,13 @@ def reached(lab: Lab, host: str, url: str) -> None:
     )
 
 
+def look(lab: Lab, url: str) -> tuple[PageSeen, bytes]:
+    host = browsing.with_browser(lab)
+    assert host is not None
+    asked = AttemptSeen("client", Way.TAILNET, url, "full name", 443, 1, connected=True)
+    return browsing.look(host, asked, "page.png")
+
+
 def test_the_members_of_the_topology_are_in(lab: Lab) -> None:
     nodes = {n.name: n for n in lab.control.client.nodes()}
     for host in lab.topology.with_role(Role.MEMBER):
@@ -109,6 +118,11 @@ def test_a_key_that_was_used_or_is_unknown_lets_nobody_in(lab: Lab) -> None:
 def test_https_is_served_with_a_certificate_that_a_plain_client_trusts(lab: Lab, server: Member) -> None:
     server.tailscale("serve", "--bg", "--https=443", "8999").expect()
     reached(lab, "client", "https://exit-b.tailnet.test/")
+    # And so does a browser, which shows no page under a name that the certificate is not made out to.
+    (shown, picture), (warned, _) = (look(lab, "https://exit-b.tailnet.test/"), look(lab, "https://exit-b/"))
+    assert shown.text == "hello"
+    assert picture.startswith(b"\x89PNG")
+    assert warned.title == warned.text == ""
     assert ask(lab, "stranger", "https://exit-b.tailnet.test/").exit_code != 0
     server.tailscale("serve", "reset").expect()
 

@@ -26,6 +26,8 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("docker-registry") is None, reason="needs Debian's docker-registry"),
 ]
 
+HERE = tuple(name for name in ALL if name not in ("second-control", "acme"))
+"""What can be made here: the others are compiled in golang's image, for which nothing stands in."""
 SETTINGS = """
 version: 0.1
 storage:
@@ -101,8 +103,8 @@ def test_official_images_are_pulled_and_the_labs_are_made_from_them(
     told: list[str] = []
     with Run() as run, find_engine(run, quiet) as engine:
         # Nothing is set but the mirror: that it answers makes the choice.
-        images = Supply(engine, run, PlainProgress(told.append)).ensure(ALL)
-        assert set(images) == set(ALL)
+        images = Supply(engine, run, PlainProgress(told.append)).ensure(HERE)
+        assert set(images) == set(HERE)
         assert remembered() is Recipe.REGISTRY
         for image in images.values():
             assert image.origin.startswith(f"registry: {mirror}/"), image
@@ -123,7 +125,7 @@ def test_official_images_are_pulled_and_the_labs_are_made_from_them(
         trusted = output(engine, images["example-python"], "ls", "/etc/ssl/certs/notailcar-lab.pem")
         assert trusted.strip() == "/etc/ssl/certs/notailcar-lab.pem"
         told.clear()
-        assert Supply(engine, run, PlainProgress(told.append)).ensure(ALL) == images
+        assert Supply(engine, run, PlainProgress(told.append)).ensure(HERE) == images
         assert not told
     assert not (own_engine / "binaries").exists()
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -230,6 +231,25 @@ def test_a_backend_that_is_ill_or_away_is_told(service: Service) -> None:
                 backend.__exit__(None, None, None)
                 (reason,) = health.reasons()
                 assert reason.startswith(f"backend {ill} does not answer: ")
+            serving.stop()
+
+
+def test_a_backend_may_be_a_socket(service: Service, tmp_path: Path) -> None:
+    path, file = tmp_path / "web.sock", tmp_path / "services.json"
+    endpoints = {"tcp:80": f"http://unix:{path}"}
+    file.write_text(json.dumps({"version": "0.0.1", "services": {"svc:web": {"endpoints": endpoints}}}))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with service.serve(SERVE_CONFIG=str(file)) as serving:
+            serving.wait_for("published")
+            with Health(service.sidecar, HEALTH_OF="serve", BACKENDS=f"unix:{path}") as health:
+                assert health.reasons() == []
+                listener.close()
+                (reason,) = health.reasons()
+                assert reason.startswith(f"backend unix:{path} does not answer: ")
+            with Health(service.sidecar, HEALTH_OF="serve", BACKENDS="unix:/nowhere") as health:
+                assert "backend unix:/nowhere is not published by Serve" in health.reasons()
             serving.stop()
 
 

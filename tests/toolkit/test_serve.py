@@ -407,6 +407,33 @@ def test_publishes_services_from_a_file(member: Service, backend: Backend, tmp_p
     assert '"svc:web"' not in member.sidecar.tailscale("debug", "prefs").stdout
 
 
+def _socket(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
+
+
+@SHELLS
+def test_publishes_a_service_whose_backend_is_a_socket(member: Service, tmp_path: Path, sh: str) -> None:
+    path = tmp_path / "web.sock"
+    file = _services(tmp_path, {"tcp:80": f"http://unix:{path}"})
+    with member.serve(sh=sh, SERVE_CONFIG=file) as serving, _socket(path):
+        assert serving.wait_for("published") == f"serve: published: svc:web (backends: {path})\n"
+        done = serving.stop()
+    assert (done.code, done.err) == (EXIT_CODES["withdrawn"], "")
+    assert member.published() == {}
+
+
+def test_refuses_a_socket_that_does_not_come_and_does_not_join(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+    file = _services(tmp_path, {"tcp:80": f"http://unix:{path}"})
+    with service.serve(SERVE_CONFIG=file, BACKEND_TIMEOUT="0") as serving:
+        done = serving.end()
+    assert done.code == EXIT_CODES["backend"]
+    assert done.reason == f"there is no socket {path} after 0 s"
+
+
 def test_notices_a_change_of_a_service(member: Service, backend: Backend, tmp_path: Path) -> None:
     file = _services(tmp_path, {"tcp:80": f"http://127.0.0.1:{backend.port}"})
     with member.serve(SERVE_CONFIG=file) as serving:
