@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE, NODE, ACL = "here", "node", "acl"
 PLACES = (HERE, NODE, ACL, "control", "exit-a", "client")
-"""This machine at the repository's root; the lab's node, without and with Nomad's ACLs; others of its hosts."""
+"""This machine, at the repository's root; the lab's node, without and with Nomad's ACLs; other hosts."""
 _FENCE = re.compile(r"^( *)```(\w*)\s*$")
 _COMMENT = re.compile(r"^ *<!-- (run|not run|printed)(?:: (.+?))? -->$")
 
