@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 
@@ -102,7 +103,7 @@ class _Episode:
                 allocations = self._follow(submission, rendered, secret)
                 if observers:
                     shown.update("asked for what it serves, from everywhere")
-                    self._serve(rendered, allocations, {n.id for n in before.result()})
+                    self._serve(rendered, allocations, {n.id for n in before.result()}, observers.control)
                 shown.update("observers are read")
                 self._read_observers(begin, capture, job_began)
                 if observers:
@@ -142,7 +143,13 @@ class _Episode:
         serves = bool(self.example.smoke.serve)
         return following.follow(self.stage, submission, rendered, self.pool, look, serves=serves)
 
-    def _serve(self, rendered: Rendered, allocations: list[Allocation], before: set[str]) -> None:
+    def _serve(
+        self,
+        rendered: Rendered,
+        allocations: list[Allocation],
+        before: set[str],
+        control: Mapping[int, int],
+    ) -> None:
         """Ask for what the job serves, from everywhere; the node's name is known once it has joined."""
         joined = [n for n in self.nodes(Moment.RUNNING) if n.id not in before]
         held = PortsHeld(
@@ -161,6 +168,7 @@ class _Episode:
             joined,
             held.ports,
             self.pool,
+            control=control,
             registered=registered,
         )
         for attempt in attempts:

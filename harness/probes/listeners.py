@@ -9,6 +9,7 @@ from harness.errors import LabError
 from harness.lab.running_host import FILES, RunningHost
 
 _READY_SECONDS = 10.0
+_VERSIONS = (4, 6)
 _WATCH_SECONDS = 600.0
 """A watch prints when something has changed; an episode is shorter."""
 
@@ -48,15 +49,19 @@ class Watch:
 
 
 @contextmanager
-def opened(node: RunningHost) -> Iterator[None]:
-    """For the time of the block, the harness listens on the node beyond loopback. Raises LabError."""
+def opened(node: RunningHost) -> Iterator[dict[int, int]]:
+    """For the time of the block, the harness listens on the node beyond loopback. Raises LabError.
+
+    Gives its TCP ports by the version of IP, 4 or 6: there is one of each, on every address.
+    """
     stream = node.open(f"{FILES}/listen.sh")
     try:
-        pid = stream.read(64, _READY_SECONDS).decode().strip()
-        if not pid.isdecimal():
+        said = stream.read(64, _READY_SECONDS).decode().split()
+        if len(said) != 1 + len(_VERSIONS) or not all(map(str.isdecimal, said)):
             raise LabError("the control's listeners do not start", log=stream.complaint.decode())
+        pid, *ports = said
         try:
-            yield
+            yield dict(zip(_VERSIONS, map(int, ports), strict=True))
         finally:
             node.run("sh", "-c", 'kill "$0"', pid).expect()
     finally:

@@ -36,7 +36,11 @@ _WORK_SECONDS = 10
 
 
 class Observers:
-    """Owns the observers of open ports around one execution of a job: entered before it is registered."""
+    """Owns the observers of open ports around one execution of a job: entered before it is registered.
+
+    Attributes:
+        control: once entered, the TCP ports of the harness's own listeners on the node, by version of IP.
+    """
 
     def __init__(self, stage: Stage, example: Example, pool: ThreadPoolExecutor) -> None:
         """Describe them; the pool has a thread to spare for as long as the job runs."""
@@ -52,7 +56,7 @@ class Observers:
         self._began = time.time()
         self._write("sockets", *_facts(listeners.look(self._node), Moment.BEFORE))
         with ExitStack() as stack:
-            stack.enter_context(listeners.opened(self._node))
+            self.control = stack.enter_context(listeners.opened(self._node))
             self._watch = stack.enter_context(listeners.watched(self._node, self._pool))
             self._stack = stack.pop_all()
         return self

@@ -4,9 +4,9 @@ Each asker has a control, asked by the same command: members ask for the noticeb
 may see; those outside ask for a listener of the harness's own on the Nomad node.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -18,16 +18,9 @@ from harness.ledger.facts import AttemptSeen, RegisteredService, TailnetNode, Wa
 from harness.management.waiting import wait_until
 from harness.probes.asking import ADDRESS, FULL_NAME, REGISTERED, SHORT_NAME, Ask, ask
 
-_CONTROL_PORT = 9  # discard (RFC 863): below the dynamic ports, so no job is given it
 _NETMAP_SECONDS = 10
-_READY_SECONDS = 5
 _TRIES = 3
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_LISTEN = """
-socat -U TCP6-LISTEN:"$0",ipv6only=0,fork,reuseaddr OPEN:/dev/null &
-trap "kill $!" EXIT
-read -r _
-"""
 
 
 def ask_everyone(
@@ -37,6 +30,7 @@ def ask_everyone(
     held: Sequence[int],
     pool: ThreadPoolExecutor,
     *,
+    control: Mapping[int, int],
     registered: Sequence[RegisteredService] = (),
 ) -> list[AttemptSeen]:
     """Ask for every promise from every place; an answer that does not come is a finding, not an error.
@@ -47,6 +41,7 @@ def ask_everyone(
         joined: the nodes by which it joined the tailnet.
         held: the ports that its allocations were given on the Nomad node.
         pool: what is asked side by side.
+        control: the TCP ports of the harness's own listeners on the node, by version of IP.
         registered: what Consul's catalogue names, which those outside try too.
 
     Raises:
@@ -57,9 +52,12 @@ def ask_everyone(
     node = lab.topology.only(Role.NODE)
     names = [a for a in asks if a.named != ADDRESS]
     outside = [
-        Ask(Way.DIRECT, f"http://{_in_url(address)}:{port}/", address, port, control=port == _CONTROL_PORT)
-        for address in map(str, (*node.v4, *node.v6))
-        for port in sorted({a.port for a in asks} | set(held) | {_CONTROL_PORT})
+        Ask(Way.DIRECT, f"http://{_in_url(str(address))}:{port}/", str(address), port, control=controls)
+        for address in (*node.v4, *node.v6)
+        for port, controls in (
+            *((port, False) for port in sorted({a.port for a in asks} | set(held))),
+            (control[address.version], True),
+        )
     ]
     outside += [
         Ask(Way.DIRECT, f"http://{_in_url(s.address)}:{s.port}/", REGISTERED, s.port, address=address)
@@ -69,17 +67,13 @@ def ask_everyone(
     ]
     inside = [Ask(Way.LOOPBACK, f"http://127.0.0.1:{port}/", "127.0.0.1", port) for port in held]
     _wait_for_netmap(lab, names)
-    with _listening(lab):
-        asking = [
-            pool.submit(_patiently, lab, [*names, *_noticeboards(lab)]),
-            pool.submit(ask, lab.host(STRANGER), [*asks, *_noticeboards(lab), *outside]),
-            pool.submit(ask, lab.host(node.name), inside),
-            *(
-                pool.submit(ask, lab.host(host.name), outside)
-                for host in lab.topology.with_role(Role.BYSTANDER)
-            ),
-        ]
-        return [attempt for answers in asking for attempt in answers.result()]
+    asking = [
+        pool.submit(_patiently, lab, [*names, *_noticeboards(lab)]),
+        pool.submit(ask, lab.host(STRANGER), [*asks, *_noticeboards(lab), *outside]),
+        pool.submit(ask, lab.host(node.name), inside),
+        *(pool.submit(ask, lab.host(host.name), outside) for host in lab.topology.with_role(Role.BYSTANDER)),
+    ]
+    return [attempt for answers in asking for attempt in answers.result()]
 
 
 def of_promise(
@@ -146,20 +140,6 @@ def _same(asks: Sequence[Ask], attempt: AttemptSeen) -> Ask:
     return next(
         a for a in asks if (a.url, a.promise, a.named) == (attempt.target, attempt.promise, attempt.named)
     )
-
-
-@contextmanager
-def _listening(lab: Lab) -> Iterator[None]:
-    """For the time of the block, the node itself listens on every address: those outside must see that."""
-    host = lab.host(lab.topology.only(Role.NODE).name)
-    listener = host.open("sh", "-c", _LISTEN, str(_CONTROL_PORT))
-    try:
-        host.wait_for_listener(
-            f"TCP:127.0.0.1:{_CONTROL_PORT}", seconds=_READY_SECONDS, what="the control listener is there"
-        )
-        yield
-    finally:
-        listener.close()
 
 
 def _in_url(address: str) -> str:

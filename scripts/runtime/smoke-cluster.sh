@@ -132,7 +132,7 @@ else
     refuse "the Variable $path cannot be read, and TAILNET_AUTH_KEY_FILE is not set"
 fi
 
-say "running $example as job $job"
+say "running $example as job $job, for up to $seconds s"
 ran=1
 nomad job run -detach "$@" "$file" >/dev/null || {
     say "FAILED: nomad does not take the job"
@@ -182,6 +182,13 @@ for allocation in $(printf '%s\n' "$found" | cut -d ' ' -f 1); do
             nomad alloc logs "$stream" -task "$task" "$allocation" 2>/dev/null |
                 grep -E '^(egress-guard|serve|sidecar|health): ' | tail -n 4 |
                 sed "s/^/  $(printf '%.8s' "$allocation") /" || true
+        done
+    done
+    # shellcheck disable=SC2016  # as above
+    for task in $(nomad alloc status -t '{{range $name, $state := .TaskStates}}{{if $state.Failed}}{{$name}} {{end}}{{end}}' "$allocation"); do
+        printf '  %.8s task %s failed; its last words:\n' "$allocation" "$task"
+        for stream in -stdout -stderr; do
+            nomad alloc logs "$stream" -task "$task" "$allocation" 2>/dev/null | tail -n 3 | sed 's/^/    /' || true
         done
     done
     # Why a task waits is in no log.

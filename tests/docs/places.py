@@ -24,6 +24,13 @@ _START = (
 )
 
 
+_NODES_PROCESS = """
+for process in /proc/[0-9]*; do
+    tr '\\0' ' ' <"$process/cmdline" 2>/dev/null | grep -q '^nomad agent' && echo "${process#/proc/}"
+done | head -n 1
+"""
+
+
 @dataclass(frozen=True)
 class Shell:
     """A person's shell in a host of the lab."""
@@ -31,10 +38,13 @@ class Shell:
     host: RunningHost
     folder: str = "/"
     environment: Mapping[str, str] = field(default_factory=dict)
+    entered_by: tuple[str, ...] = ()
+    """A command that runs the shell."""
 
     def run(self, script: str, **environment: str) -> CommandResult:
         """Run a script to its end, whatever it comes to."""
         return self.host.run(
+            *self.entered_by,
             "sh",
             "-c",
             f'cd {self.folder} && eval "$0"',
@@ -68,6 +78,12 @@ def give_key(lab: Lab, tag: str, file: str = "key.txt") -> str:
     key = lab.control.client.create_key(tags=(tag,), ephemeral=True, reusable=True)
     lab.node.host.run("sh", "-c", f"umask 077 && cat >{COPY}/{file}", stdin=key.encode()).expect()
     return key
+
+
+def in_nodes_network(lab: Lab) -> Shell:
+    """A shell in the node's network, with the router's programs: nft is one that the node does not have."""
+    process = lab.node.host.run("sh", "-c", _NODES_PROCESS).expect().stdout.strip()
+    return Shell(lab.router.host, entered_by=("nsenter", "--target", process, "--net"))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from harness.lab.lab import Lab
 from tests.docs import places
-from tests.docs.blocks import ACL, HERE, NODE, PLACES, Block, blocks, missing
+from tests.docs.blocks import ACL, HERE, NETWORK, NODE, PLACES, Block, blocks, missing
 from tests.docs.places import REPOSITORY, Shell
 
 DOCUMENTS = sorted([*(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "CONTRIBUTING.md"])
@@ -55,6 +55,8 @@ def _check(block: Block, code: int, output: str) -> None:
 def _shell(lab: Lab, place: str, owned: ExitStack) -> Shell:
     if place == ACL:
         return owned.enter_context(places.with_acls(lab))
+    if place == NETWORK:
+        return places.in_nodes_network(lab)
     return places.in_node(lab) if place == NODE else places.in_host(lab, place)
 
 

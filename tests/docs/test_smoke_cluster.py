@@ -58,7 +58,15 @@ def test_a_guard_that_refuses(shell: Shell, lab: Lab) -> None:
     done = smoke(shell, lab, "egress-worker -var guard_restarts=0", EXPECTED_EGRESS="203.0.113.66")
     assert done.exit_code == 1, done.stdout + done.stderr
     assert "egress-guard: refused: the observed egress address is " in done.stdout
+    assert "task egress-guard failed; its last words:" in done.stdout
     assert "FAILED after" in done.stdout
+
+
+def test_a_worker_that_fails(shell: Shell, lab: Lab) -> None:
+    done = smoke(shell, lab, "egress-worker -var worker_urls=http://nowhere.lab.test/")
+    assert done.exit_code == 1, done.stdout + done.stderr
+    assert "egress-guard: passed" in done.stdout
+    assert "task worker failed; its last words:" in done.stdout
 
 
 def test_a_job_that_no_client_takes(shell: Shell, lab: Lab) -> None:
