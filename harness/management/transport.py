@@ -26,6 +26,11 @@ def _translated(error: Exception) -> Exception:
     return error
 
 
+_KEPT_SECONDS = 15
+"""An idle connection is kept so long: less than any of the servers keeps its end (headscale: 30 s), as one
+that a server closes just then would fail a request."""
+
+
 class _Body(httpx.SyncByteStream):
     """A response's body, read as it comes: the event stream never ends by itself."""
 
@@ -48,7 +53,7 @@ class ExecTransport(httpx.BaseTransport):
     def __init__(self, dial: Callable[[], ExecStream]) -> None:
         """Reach the server that `dial` gives a stream to; whoever gives it may end it."""
         self._pool = httpcore.ConnectionPool(
-            network_backend=ExecBackend(dial), max_connections=20, keepalive_expiry=60
+            network_backend=ExecBackend(dial), max_connections=20, keepalive_expiry=_KEPT_SECONDS
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
