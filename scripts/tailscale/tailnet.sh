@@ -23,8 +23,10 @@ readonly EX_SETTING=10 EX_KEY=11 EX_SOCKET=12 EX_REFUSED=13 EX_LOGIN_TIMEOUT=14
 program=${0##*/}
 program=${program%.sh}
 
+# The task's log, whatever a function's output is led to when a trap has something to say.
+exec 3>&1
 say() {
-    printf '%s: %s\n' "$program" "$*"
+    printf '%s: %s\n' "$program" "$*" >&3
 }
 
 # refuse CODE REASON: the one way to fail, in one line.
@@ -48,7 +50,7 @@ trap stop TERM INT
 # interruptible COMMAND...: a shell hears signals only while it waits for a background child. Give it a
 # program, not a function: then the child is the program itself, and stopping leaves nothing behind.
 interruptible() {
-    "$@" >"$scratch/out" 2>"$scratch/err" &
+    "$@" >"$scratch/out" 2>"$scratch/err" 3>&- &
     child=$!
     code=0
     wait "$child" || code=$?

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -369,6 +370,32 @@ def test_is_told_to_stop_before_there_is_anything_to_withdraw(service: Service, 
         )
         done = serving.stop()
     assert (done.code, done.out, done.err) == (EXIT_CODES["withdrawn"], "", "")
+
+
+@SHELLS
+def test_is_heard_although_output_is_led_to_a_file(
+    member: Service, backend: Backend, tmp_path: Path, sh: str
+) -> None:
+    """Told to stop while it compares what is published, through an `awk` that waits to be let go."""
+    at_work, go_on = tmp_path / "at-work", tmp_path / "go-on"
+    os.mkfifo(go_on)
+    awk = tmp_path / "awk"
+    awk.write_text(
+        f"#!/bin/sh\ncase $1 in *RLENGTH*) : >{at_work}; read -r _ <{go_on} ;; esac\n"
+        f'exec {shutil.which("awk")} "$@"\n'
+    )
+    awk.chmod(0o755)
+    path = f"{tmp_path}:{member.sidecar.environment['PATH']}"
+    with member.serve(sh=sh, SERVE=f"http/={backend.port}", PATH=path) as serving:
+        go_on.write_text("\n")
+        serving.wait_for("published")
+        at_work.unlink()
+        eventually(at_work.exists, seconds=10, what="it looks again")
+        serving.popen.terminate()
+        go_on.write_text("\n")
+        done = serving.end()
+    assert (done.code, done.err) == (EXIT_CODES["withdrawn"], "")
+    assert done.out.endswith("serve: withdrawn\n")
 
 
 def test_says_when_it_cannot_withdraw(service: Service, backend: Backend) -> None:
