@@ -1,14 +1,17 @@
 """The claims matrix: one page that opens from a file, without a server and without anything from outside."""
 
+import base64
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
 from harness.claims.verdict import Outcome
+from harness.ledger.facts import PageSeen
 from harness.report import claim_words, templates, topology_picture
 from harness.report.entries import ClaimEntry
 from harness.report.fact_words import Row, row
@@ -33,6 +36,8 @@ class Detail:
     anchor: str
     evidence: tuple[Row, ...]
     controls: tuple[Row, ...]
+    pages: tuple[dict[str, Any], ...] = ()
+    """Facts of pages that a browser showed (`PageSeen`), as data."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,7 @@ def lines(record: RunRecord, over: Sequence[Column]) -> tuple[Line, ...]:
 
 _ROOMY = 9
 """Columns beyond which a cell has room for its symbol alone."""
+_PAGE = PageSeen.__name__
 _BADNESS = {Outcome.PROVEN: 0, Outcome.UNPROVEN: 1, Outcome.REFUTED: 2}
 
 
@@ -126,7 +132,18 @@ def _detail(entry: ClaimEntry, names: dict[str, str]) -> Detail:
         anchor=f"{entry.subject}/{entry.claim}",
         evidence=tuple(row(item, names) for item in entry.items("evidence")),
         controls=tuple(row(item, names) for item in entry.items("control")),
+        pages=tuple(i["fact"] for i in entry.items("evidence") if i["fact"].get("kind") == _PAGE),
     )
+
+
+def _pictures(pages: Iterable[Mapping[str, Any]], folder: Path | None) -> dict[str, str]:
+    """The pictures that are there, by name, as text that a page can hold: it may be moved without them."""
+    files = [folder / page["picture"] for page in pages if folder and page["picture"]]
+    return {
+        file.name: f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
+        for file in files
+        if file.is_file()
+    }
 
 
 def bars(stages: Sequence[Stage]) -> tuple[Bar, ...]:
@@ -148,8 +165,14 @@ def headline(record: RunRecord) -> str:
     return f"{record.count(record.outcome)} of {total} {'claims' if total > 1 else 'claim'} {record.outcome}"
 
 
-def render(record: RunRecord, *, allure: str | None = None) -> str:
-    """Give the page as HTML; `allure` is the Allure report's address relative to it, None for no link."""
+def render(record: RunRecord, *, allure: str | None = None, pages: Path | None = None) -> str:
+    """Give the page as HTML.
+
+    Args:
+        record: the run.
+        allure: the Allure report's address relative to the page, None for no link.
+        pages: the folder with the pictures of pages that a browser showed; None for no pictures.
+    """
     over = columns(record)
     found = lines(record, over)
     members = topology_picture.serves(record)
@@ -170,6 +193,7 @@ def render(record: RunRecord, *, allure: str | None = None) -> str:
         picture=Markup(topology_picture.draw_record(record)),  # noqa: S704
         bars=bars(record.stages),
         allure=allure,
+        pictures=_pictures((p for line in found for d in line.details for p in d.pages), pages),
     )
 
 
@@ -184,5 +208,5 @@ def _spans(over: Sequence[Column]) -> list[tuple[str, int]]:
 def write(record: RunRecord, file: Path, *, allure: Path | None = None) -> Path:
     """Write the page, linking to the Allure report's file `allure` where there is one. Gives `file` back."""
     link = None if allure is None else os.path.relpath(allure, file.parent)
-    write_whole(file, render(record, allure=link))
+    write_whole(file, render(record, allure=link, pages=file.parent / "runs" / record.run))
     return file

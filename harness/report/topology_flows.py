@@ -16,6 +16,7 @@ ELSEWHERE = "elsewhere"
 """The far end of a flow whose address no host of the lab has."""
 _FIRST_EPHEMERAL_PORT = 32768  # net.ipv4.ip_local_port_range of Linux: what a reply goes to
 _DNS_PORT = 53
+_HTTPS_PORT = 443
 
 
 class Kind(StrEnum):
@@ -103,6 +104,7 @@ class _Book:
         self._names |= dict.fromkeys(topology.internet.addresses, topology.internet.name)
         self._node = topology.only(Role.NODE)
         self._exits = frozenset(h.name for h in topology.exits)
+        self._acme = frozenset(h.name for h in topology.with_role(Role.ACME))
         self._expectation = _expectation(topology)
         self._between: defaultdict[tuple[str, str, str], list[FlowSeen]] = defaultdict(list)
         for flow in flows:
@@ -175,6 +177,9 @@ class _Book:
             return self._service(flow) or Kind.OTHER
         if self._members_allowed and flow.protocol == "udp" and self._in_tailnet(target):
             return Kind.WIREGUARD
+        if target in self._acme and (flow.protocol, flow.port) == ("tcp", _HTTPS_PORT):
+            # Whoever serves by HTTPS asks there for a certificate; no egress example has such a server.
+            return Kind.OTHER
         return Kind.DIRECT
 
     def _in_tailnet(self, name: str) -> bool:

@@ -250,7 +250,7 @@ def _caption(host: Host) -> str:
         belongs = ", ".join(host.tailnet.tags) or host.tailnet.user or ""
         return f"exit node, {belongs}" if _is_exit(host) else belongs
     return {
-        Role.CONTROL: "control server, DERP, STUN",
+        Role.CONTROL: "control, DERP, STUN",
         Role.ACME: "gives certificates",
         Role.ECHO: "says who it saw",
         Role.NODE: "Nomad client",

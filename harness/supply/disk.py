@@ -22,7 +22,7 @@ IMAGE_NEEDS = {
     "second-control": 20 * MB,
     "acme": 20 * MB,
     "member": 60 * MB,
-    "browser": 600 * MB,
+    "browser": 750 * MB,
     "node": 500 * MB,
     "nomad": 250 * MB,
     "tailscale": 120 * MB,

@@ -1,5 +1,6 @@
 """The one-page matrix: every verdict where it belongs, escaped, and nothing from outside."""
 
+import base64
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.claims.verdict import Outcome
+from harness.ledger.facts import PageSeen
+from harness.ledger.ledger import Observation, to_json
 from harness.report import matrix
 from harness.report.entries import ClaimEntry
 from harness.report.record import Stage
@@ -89,6 +92,20 @@ def test_nothing_comes_from_outside() -> None:
     assert set(outside) == {"allure/index.html", "claims.json", "run.json"}
     assert "@import" not in html
     assert not re.search(r"url\((?!#)", html)
+
+
+def test_a_page_that_a_browser_showed_is_on_it_as_a_picture_that_moves_with_it(tmp_path: Path) -> None:
+    whole = sample.record()
+    seen = Observation(
+        1, 1.0, "browser", "app", "as-it-stands", PageSeen("client", "https://app/", 1, "App", "hi", "a.png")
+    )
+    evidence = [{**to_json(seen), "role": "evidence", "of": 1}]
+    entry = replace(whole.entries[0], evidence=evidence)
+    (tmp_path / "a.png").write_bytes(b"picture")
+    html = matrix.render(replace(whole, entries=(entry,)), pages=tmp_path)
+    assert f"data:image/png;base64,{base64.b64encode(b'picture').decode()}" in Page(html).links
+    without = matrix.render(replace(whole, entries=(entry,)), pages=tmp_path / "elsewhere")
+    assert "data:image" not in without
 
 
 def test_what_was_seen_is_escaped() -> None:

@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.assembly import default_topology
 from harness.claims.addresses import stays_on_link
+from harness.lab import topology_file
+from harness.lab.topology import ControlProgram
 from harness.ledger.facts import FlowSeen
 from harness.report.topology_flows import ELSEWHERE, Band, Kind, bands
 from tests.report import sample
@@ -56,6 +59,14 @@ def only(*flows: FlowSeen, members_allowed: bool = False) -> Band:
 def test_what_a_flow_is_for(row: FlowSeen, kind: Kind, target: str) -> None:
     band = only(row)
     assert (band.kind, band.source, band.target, band.packets) == (kind, row.wire, target, 1)
+
+
+def test_who_serves_by_https_asks_for_a_certificate() -> None:
+    with_acme = topology_file.load(default_topology(), ControlProgram.LABCONTROL)
+    acme = str(with_acme.host("acme").v4[0])
+    for port, kind in ((443, Kind.OTHER), (80, Kind.DIRECT)):
+        (band,) = bands([flow("node", NODE, acme, "tcp", port, 1)], with_acme, members_allowed=True)
+        assert (band.kind, band.target) == (kind, "acme")
 
 
 def test_replies_belong_to_what_they_answer() -> None:
