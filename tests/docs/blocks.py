@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE, NODE, ACL, NETWORK = "here", "node", "acl", "node-network"
-PLACES = (HERE, NODE, ACL, NETWORK, "control", "exit-a", "client")
+HERE, REPORTS = "here", "reports"
+NODE, ACL, NETWORK = "node", "acl", "node-network"
+ON_THIS_MACHINE = (HERE, REPORTS)
+PLACES = (*ON_THIS_MACHINE, NODE, ACL, NETWORK, "control", "exit-a", "client")
 """This machine, at the repository's root; the lab's node, without and with Nomad's ACLs; other hosts."""
 _FENCE = re.compile(r"^( *)```(\w*)\s*$")
 _COMMENT = re.compile(r"^ *<!-- (run|not run|printed)(?:: (.+?))? -->$")

@@ -1,5 +1,6 @@
 """Every command in docs/ is run as it stands, or its document says why not."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,18 @@ import pytest
 
 from harness.lab.lab import Lab
 from tests.docs import places
-from tests.docs.blocks import ACL, HERE, NETWORK, NODE, PLACES, Block, blocks, missing
+from tests.docs.blocks import (
+    ACL,
+    HERE,
+    NETWORK,
+    NODE,
+    ON_THIS_MACHINE,
+    PLACES,
+    REPORTS,
+    Block,
+    blocks,
+    missing,
+)
 from tests.docs.places import REPOSITORY, Shell
 
 DOCUMENTS = sorted([*(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "CONTRIBUTING.md"])
@@ -62,7 +74,9 @@ def _shell(lab: Lab, place: str, owned: ExitStack) -> Shell:
 
 @pytest.mark.lab
 @pytest.mark.parametrize(
-    "document", sorted({d for p in PLACES if p != HERE for d in _with(p)}), ids=lambda path: path.name
+    "document",
+    sorted({d for p in PLACES if p not in ON_THIS_MACHINE for d in _with(p)}),
+    ids=lambda path: path.name,
 )
 def test_commands_in_the_lab(document: Path, lab: Lab) -> None:
     """In the order of the document, whatever host each is for."""
@@ -73,11 +87,60 @@ def test_commands_in_the_lab(document: Path, lab: Lab) -> None:
     shells: dict[str, Shell] = {}
     with ExitStack() as owned:
         for block in _read(document):
-            if block.place and block.place != HERE:
+            if block.place and block.place not in ON_THIS_MACHINE:
                 if block.place not in shells:
                     shells[block.place] = _shell(lab, block.place, owned)
                 done = shells[block.place].run(f"set -e\n{block.script}", **values)
                 _check(block, done.exit_code, done.stdout + done.stderr)
+
+
+def _run_here(block: Block, folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """Run a block on this machine; its exit code, and what it printed. Its `.venv` is this environment."""
+    done = subprocess.run(
+        ["sh", "-ec", block.script.replace(".venv/bin/", f"{sys.prefix}/bin/")],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=_SECONDS,
+    )
+    return done.returncode, done.stdout
+
+
+def _reports(folder: Path, *, refuted: str = "") -> None:
+    """What a run of all examples leaves, as the contract has it, and the examples beside it."""
+    (folder / "reports").mkdir()
+    (folder / "examples").symlink_to(REPOSITORY / "examples")
+    entries: list[dict[str, object]] = [
+        {
+            "subject": smoke.parent.name,
+            "claim": "identity.tagged",
+            "verdict": "refuted" if smoke.parent.name == refuted else "proven",
+            "reason": "One node joined.",
+            "evidence": [],
+            "seconds": 1.0,
+        }
+        for smoke in sorted((REPOSITORY / "examples").glob("*/smoke.toml"))
+    ]
+    (folder / "reports/claims.json").write_text(json.dumps(entries), encoding="utf-8")
+
+
+@pytest.mark.parametrize("document", _with(REPORTS), ids=lambda path: path.name)
+def test_commands_over_reports(document: Path, tmp_path: Path) -> None:
+    _reports(tmp_path)
+    for block in _read(document):
+        if block.place == REPORTS:
+            _check(block, *_run_here(block, tmp_path, dict(os.environ)))
+
+
+def test_the_checklist_stops_at_a_refuted_claim(tmp_path: Path) -> None:
+    _reports(tmp_path, refuted="egress-worker")
+    (block,) = (b for b in _read(REPOSITORY / "docs/release-checklist.md") if b.place == REPORTS)
+    code, output = _run_here(block, tmp_path, dict(os.environ))
+    assert (code, "1 not proven" in output) == (1, True)
 
 
 @pytest.mark.lab
@@ -88,19 +151,14 @@ def test_commands_on_this_machine(document: Path, tmp_path: Path) -> None:
     environment = {**kept, "NOTAILCAR_REPORTS": str(tmp_path / "reports"), "TMPDIR": str(tmp_path)}
     if (Path(sys.prefix) / "notailcar").exists():
         environment["NOTAILCAR_VENV"] = sys.prefix
-    for block in _read(document):
-        if block.place != HERE:
-            continue
-        script = block.script.replace(".venv/bin/", f"{sys.prefix}/bin/")
-        done = subprocess.run(
-            ["sh", "-ec", script],
-            cwd=REPOSITORY,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=_SECONDS,
-        )
-        _check(block, done.returncode, done.stdout)
+    stays_up = False
+    try:
+        for block in _read(document):
+            if block.place != HERE:
+                continue
+            _check(block, *_run_here(block, REPOSITORY, environment))
+            stays_up = "notailcar up" in block.script or (stays_up and "notailcar down" not in block.script)
+    finally:
+        if stays_up:
+            # Ours, as nobody else's was there when it came up.
+            subprocess.run([f"{sys.prefix}/bin/notailcar", "down"], env=environment, check=True)

@@ -1,4 +1,4 @@
-"""Relative links in every Markdown file lead to something that is there, headings included."""
+"""Relative links in every Markdown file lead somewhere, headings too, and the README leaves nothing out."""
 
 import re
 import subprocess
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.claims.catalogue import CLAIMS
 from tests.docs.places import REPOSITORY
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -54,3 +55,11 @@ def test_a_link_to_nowhere_is_found(tmp_path: Path) -> None:
     text = f"# The `one` heading\n{links}\n"
     file.write_text(text)
     assert broken(file, text) == ["no.md", "#no"]
+
+
+def test_the_readme_names_every_claim_and_every_example() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for claim in CLAIMS:
+        assert f"| `{claim.id}` |" in readme, claim.id
+    for folder in sorted((REPOSITORY / "examples").glob("*/smoke.toml")):
+        assert f"(examples/{folder.parent.name}/README.md)" in readme, folder.parent.name
