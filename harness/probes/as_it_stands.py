@@ -5,11 +5,13 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 from harness.errors import LabError
 from harness.job.example import Example
 from harness.job.rendering import Rendered
 from harness.job.submission import Submission
+from harness.lab.flowbook import FlowBook
 from harness.lab.router import Capture
 from harness.lab.topology import CLIENT, Role
 from harness.ledger.episodes import AS_IT_STANDS, CONTROL
@@ -53,6 +55,14 @@ def run(stage: Stage, example: Example) -> Rendered:
         return _Episode(stage, example, pool).run()
 
 
+@dataclass(frozen=True)
+class _Traffic:
+    """The observers of what a job sends out: from where they are read, and the capture that runs."""
+
+    begin: watch.Mark
+    capture: Capture
+
+
 class _Episode:
     """One execution: the steps share the stage, the example and the pool for what is done side by side."""
 
@@ -72,7 +82,7 @@ class _Episode:
 
     def run(self) -> Rendered:
         with self.stage.progress.stage(self.example.name, "runs as it stands") as shown:
-            shown.update("controls: the node goes out directly")
+            shown.update("controls")
             began = time.time()
             rendering = self.pool.submit(self.stage.render, self.example)
             before = self.pool.submit(self.nodes, Moment.BEFORE)
@@ -82,15 +92,11 @@ class _Episode:
                 ephemeral=True,
                 reusable=True,
             )
-            node = self.lab.topology.only(Role.NODE).name
-            foreign = packets.foreign_to(self.lab.topology)
-            opened = self.pool.submit(Capture, self.lab.router.host, node, foreign, self.example.name)
-            start = watch.mark(self.lab, self.pool)
-            capture = opened.result()
-            begin = control_traffic.go_out_directly(
-                self.lab, self.stage.ledger, self.example.name, start, self.pool
-            )
-            self.write(EpisodeEnded(began, time.time(), "the control traffic was sent"), "harness", CONTROL)
+            traffic = None if self.example.smoke.serve else self._watch_traffic()
+            if traffic:
+                self.write(
+                    EpisodeEnded(began, time.time(), "the control traffic was sent"), "harness", CONTROL
+                )
             rendered = rendering.result()
             secret = Secret(key.result())
             job_began = time.time()
@@ -102,14 +108,15 @@ class _Episode:
                 submission.register(secret.value)
                 allocations = self._follow(submission, rendered, secret)
                 if observers:
-                    shown.update("asked for what it serves, from everywhere")
+                    shown.update("asked for what it serves, and for every port, from everywhere")
+                    scanned = self.pool.submit(observers.scan)
+                    flows = self.lab.router.flows()
                     self._serve(rendered, allocations, {n.id for n in before.result()}, observers.control)
-                shown.update("observers are read")
-                self._read_observers(begin, capture, job_began)
-                if observers:
-                    # After the capture has ended, which would hold a quarter of a million packets of it.
-                    shown.update("every port is asked from outside")
-                    observers.scan()
+                    scanned.result()
+                    self._read_flows(flows)
+                if traffic:
+                    shown.update("observers are read")
+                    self._read_traffic(traffic, job_began)
                 shown.update("stops, and leaves the tailnet")
                 submission.stop()
                 if observers:
@@ -120,6 +127,18 @@ class _Episode:
             outcome = ", ".join(f"{number} {status}" for status, number in sorted(ended.items()))
             self.write(EpisodeEnded(job_began, time.time(), f"allocations: {outcome}"), "harness")
         return rendered
+
+    def _watch_traffic(self) -> "_Traffic":
+        """Open the observers of traffic, and show that they see the node when it goes out directly."""
+        node = self.lab.topology.only(Role.NODE).name
+        foreign = packets.foreign_to(self.lab.topology)
+        opened = self.pool.submit(Capture, self.lab.router.host, node, foreign, self.example.name)
+        start = watch.mark(self.lab, self.pool)
+        capture = opened.result()
+        begin = control_traffic.go_out_directly(
+            self.lab, self.stage.ledger, self.example.name, start, self.pool
+        )
+        return _Traffic(begin, capture)
 
     def _observers_of_ports(self) -> AbstractContextManager[ports.Observers | None]:
         """Those of a job that serves, which is there to be scanned; to egress a scan would be foreign."""
@@ -181,10 +200,22 @@ class _Episode:
                     picture.write_bytes(content)
                 self.write(seen, "browser")
 
-    def _read_observers(self, begin: watch.Mark, capture: Capture, job_began: float) -> None:
-        seen, _ = watch.since(self.lab, begin, self.pool)
+    def _read_flows(self, begin: FlowBook) -> None:
+        """Write down who spoke with whom while the job served, for the picture: no claim rests on it.
+
+        What those outside asked for, and the node's refusals, are the harness's own doing.
+        """
+        outside = {h.name: h.addresses for h in self.lab.topology.with_role(Role.BYSTANDER)}
+        asked = frozenset().union(*outside.values())
+        flows, _ = self.lab.router.flows().since(begin)
+        for flow in flows:
+            if flow.wire not in outside and flow.destination not in asked:
+                self.write(flow, "flow book")
+
+    def _read_traffic(self, traffic: "_Traffic", job_began: float) -> None:
+        seen, _ = watch.since(self.lab, traffic.begin, self.pool)
         recording.write(self.stage.ledger, seen, subject=self.example.name, episode=AS_IT_STANDS)
-        closed, pcap = capture.close()
+        closed, pcap = traffic.capture.close()
         file = self.stage.ledger.file.with_name(closed.file)
         file.write_bytes(pcap)
         for packet in packets.read(pcap):

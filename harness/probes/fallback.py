@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from harness.job.example import Example
 from harness.job.rendering import Rendered
 from harness.job.submission import Submission
+from harness.lab.topology import Membership
 from harness.ledger.episodes import EXIT_WITHDRAWN
 from harness.ledger.facts import EpisodeEnded, ExitWithdrawn, Fact
 from harness.probes import following, recording, watch
@@ -21,7 +22,7 @@ from harness.probes.stage import Stage
 
 def run(stage: Stage, example: Example, rendered: Rendered) -> None:
     """Run the example without its exits of `via`, and fill the ledger. Raises LabError."""
-    lab, client = stage.lab, stage.lab.control.client
+    lab = stage.lab
 
     def write(fact: Fact, observer: str) -> None:
         stage.ledger.write(fact, observer=observer, subject=example.name, episode=EXIT_WITHDRAWN)
@@ -36,11 +37,13 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
         began = time.time()
         for fact in withdrawn:
             write(fact, "headscale")
-        secret = Secret(client.create_key(tags=example.smoke.tags, ephemeral=True, reusable=True))
+        secret = Secret(lab.control.member_key(Membership(tags=example.smoke.tags)))
         begin = watch.mark(lab, pool)
         with Submission(lab.node.nomad, rendered, EXIT_WITHDRAWN) as submission:
             submission.register(secret.value)
-            following.follow(stage, submission, rendered, pool, lambda _: None, serves=False)
+            following.follow(
+                stage, submission, rendered, pool, lambda _: None, serves=False, by_schedule=False
+            )
             seen, _ = watch.since(lab, begin, pool)
             recording.write(stage.ledger, seen, subject=example.name, episode=EXIT_WITHDRAWN)
             submission.stop()

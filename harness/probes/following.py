@@ -26,6 +26,7 @@ def follow(
     look: Look,
     *,
     serves: bool,
+    by_schedule: bool = True,
 ) -> list[Allocation]:
     """Follow a registered job and give its allocations as they stand then.
 
@@ -40,6 +41,7 @@ def follow(
         pool: has two threads to spare.
         look: called with each allocation once, as soon as a worker of it runs, or its guard has refused.
         serves: whether the job is there to be reached.
+        by_schedule: whether a launch of a periodic job by its schedule is waited for.
 
     Raises:
         LabError: an allocation did not come to anything, with Nomad's own words.
@@ -63,11 +65,15 @@ def follow(
         submission.reaches(_all(count, lambda a: a.over), _WATCH_SECONDS)
     else:
         submission.wait_for_all(_all(count, lambda a: a.over), _WORK_SECONDS)
+    # A schedule that does not fire is for a claim to judge: it may be yearly, or wrong.
+    if (
+        rendered.periodic
+        and by_schedule
+        and submission.reaches(lambda found: len(found) >= 2 * count, _SCHEDULE_SECONDS)
+    ):
+        look_at(2 * count)
+        submission.wait_for_all(_all(2 * count, lambda a: a.over), _WORK_SECONDS)
     if rendered.periodic:
-        # A schedule that does not fire is for a claim to judge: it may be yearly, or wrong.
-        if submission.reaches(lambda found: len(found) >= 2 * count, _SCHEDULE_SECONDS):
-            look_at(2 * count)
-            submission.wait_for_all(_all(2 * count, lambda a: a.over), _WORK_SECONDS)
         submission.stop()
     return submission.allocations()
 

@@ -11,6 +11,7 @@ from harness.job.example import Example
 from harness.job.rendering import Rendered
 from harness.job.submission import Submission, started
 from harness.lab.echo_book import EchoLine
+from harness.lab.topology import Membership
 from harness.ledger.episodes import ADDRESS_WRONG, EXIT_ABSENT
 from harness.ledger.facts import EpisodeEnded, Fact, LieTold, Moment, TailnetSeen
 from harness.management.nomad import Allocation
@@ -30,10 +31,9 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
         ThreadPoolExecutor(6, thread_name_prefix="guard") as pool,
         stage.progress.stage(example.name, "the guard, put to the test"),
     ):
-        create_key = lab.control.client.create_key
-        nobody = lab.control.users[_NOBODY]
-        absent_key = pool.submit(create_key, user=nobody, ephemeral=True, reusable=True)
-        wrong_key = pool.submit(create_key, tags=example.smoke.tags, ephemeral=True, reusable=True)
+        member_key = lab.control.member_key
+        absent_key = pool.submit(member_key, Membership(user=_NOBODY))
+        wrong_key = pool.submit(member_key, Membership(tags=example.smoke.tags))
         earlier = len(lab.echo.seen())
         with lab.echo.lying(CHECK_LIE):
             absent = pool.submit(

@@ -21,7 +21,7 @@ from harness.job.submission import Submission, started
 from harness.lab import listening
 from harness.lab.running_host import FILES, RunningHost
 from harness.lab.scan import scan
-from harness.lab.topology import Role
+from harness.lab.topology import Membership, Role
 from harness.ledger.episodes import PORTS
 from harness.ledger.facts import EpisodeEnded, Fact, Moment
 from harness.management.exec_stream import ExecStream
@@ -103,8 +103,7 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
         ThreadPoolExecutor(8, thread_name_prefix="ports") as pool,
         stage.progress.stage(example.name, "its node, looked into and scanned") as shown,
     ):
-        key = lab.control.client.create_key(tags=example.smoke.tags, ephemeral=True, reusable=True)
-        secret = Secret(key)
+        secret = Secret(lab.control.member_key(Membership(tags=example.smoke.tags)))
         with (
             Submission(lab.node.nomad, rendered, PORTS) as submission,
             Observers(stage, example, pool) as observers,
