@@ -63,7 +63,7 @@ step "images"
 notailcar prepare
 
 step "scenarios"
-pytest scenarios
+pytest scenarios -n 2
 
 step "tests"
 pytest tests
