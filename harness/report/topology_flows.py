@@ -175,7 +175,9 @@ class _Book:
             return Kind.WIREGUARD
         if why is not None:
             return self._service(flow) or Kind.OTHER
-        if self._members_allowed and flow.protocol == "udp" and self._in_tailnet(target):
+        # The kernel answers WireGuard packets that come when tailscaled has just ended, by ICMP.
+        spoken = flow.protocol in ("udp", "icmp", "icmpv6")
+        if self._members_allowed and spoken and self._in_tailnet(target):
             return Kind.WIREGUARD
         if target in self._acme and (flow.protocol, flow.port) == ("tcp", _HTTPS_PORT):
             # Whoever serves by HTTPS asks there for a certificate; no egress example has such a server.

@@ -107,6 +107,9 @@ def test_a_forged_source_leaves_by_the_nodes_wire_all_the_same() -> None:
 def test_who_serves_may_speak_to_members_and_no_one_else() -> None:
     to_member = flow("node", NODE, CLIENT, "udp", 41641, 1)
     assert only(to_member, members_allowed=True).kind is Kind.WIREGUARD
+    refusal = flow("node", NODE, CLIENT, "icmp", 0, 1)
+    assert only(refusal, members_allowed=True).kind is Kind.WIREGUARD
+    assert only(refusal).kind is Kind.DIRECT
     assert only(flow("node", NODE, CLIENT, "tcp", 80, 1), members_allowed=True).kind is Kind.DIRECT
     assert only(flow("node", NODE, ECHO, "udp", 7, 1), members_allowed=True).kind is Kind.DIRECT
 
