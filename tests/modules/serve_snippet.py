@@ -10,6 +10,7 @@ TASKS = ("tailscale", "health", "serve")
 OWN = {"health": "BACKENDS", "serve": "SERVE"}
 """What each job fills in for itself: which programs it serves, and where."""
 _PORT = re.compile(r"NOMAD_PORT_(\w+)")
+_SOCKET = re.compile(r"/data/([\w.-]+\.sock)")
 
 
 def parts(job: Job) -> list[dict[str, object]]:
@@ -51,8 +52,11 @@ def differences(job: Job, snippet: Job) -> dict[str, tuple[object, object]]:
     }
 
 
-def ports(job: Job) -> dict[str, set[str]]:
-    """Give the labels of the ports that a job has, those that its Serve leads to, and those looked after."""
+def backends(job: Job) -> dict[str, set[str]]:
+    """Give the backends that a job has, those that its Serve leads to, and those that are looked after.
+
+    A backend is named by the label of its port, or by the file of its socket.
+    """
     (group,) = job["TaskGroups"]
     tasks = {task["Name"]: task for task in group["Tasks"]}
     told = {name: "".join(map(str, (tasks[name]["Env"] or {}).values())) for name in OWN}
@@ -61,8 +65,11 @@ def ports(job: Job) -> dict[str, set[str]]:
         t["EmbeddedTmpl"] for t in tasks["serve"]["Templates"] if "svc:" in t["EmbeddedTmpl"]
     )
     labels = {port["Label"] for network in group["Networks"] for port in network["DynamicPorts"] or []}
+    apps = [str(value) for n, t in tasks.items() if n not in OWN for value in (t["Env"] or {}).values()]
     return {
-        "group": labels - {"health"},
-        "served": set(_PORT.findall(told["serve"])),
-        "looked after": set(_PORT.findall(told["health"])),
+        "group": labels - {"health"} | {file for value in apps for file in _SOCKET.findall(value)},
+        **{
+            what: {*_PORT.findall(told[name]), *_SOCKET.findall(told[name])}
+            for what, name in (("served", "serve"), ("looked after", "health"))
+        },
     }

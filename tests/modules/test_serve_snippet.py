@@ -65,9 +65,9 @@ def _covers(declared: str, path: str) -> bool:
 @EACH
 def test_what_is_served_is_looked_after(example: Example) -> None:
     """Nomad would call an allocation healthy whose backend nobody asks."""
-    ports = snippet.ports(_render(example, NAMED))
-    assert ports["group"]
-    assert ports["group"] == ports["served"] == ports["looked after"]
+    backends = snippet.backends(_render(example, NAMED))
+    assert backends["group"]
+    assert backends["group"] == backends["served"] == backends["looked after"]
 
 
 def test_every_variable_of_the_snippet_is_put_to_the_test() -> None:

@@ -161,7 +161,10 @@ def test_without_a_port_it_says_so(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (2, "LISTEN_PORT is not set, or no port\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "LISTEN_PORT is not set, or no port, and LISTEN_SOCKET is not set\n",
+    )
 
 
 def test_the_api_keeps_items_and_who_changed_them(tmp_path: Path) -> None:
