@@ -1,21 +1,23 @@
 """The episode in which the first exit node is no exit node any more, and a fallback has to serve.
 
 Its routes are taken back on the control server, as an administrator would: it stays in the tailnet and
-online. The job is the same to the letter.
+online. The job is the same to the letter. The episode of open ports is part of this execution, so that there
+need be none for it alone.
 """
 
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 from harness.job.example import Example
 from harness.job.rendering import Rendered
 from harness.job.submission import Submission
 from harness.lab.topology import Membership
-from harness.ledger.episodes import EXIT_WITHDRAWN
+from harness.ledger.episodes import EXIT_WITHDRAWN, PORTS
 from harness.ledger.facts import EpisodeEnded, ExitWithdrawn, Fact
-from harness.probes import following, recording, watch
+from harness.probes import following, ports, recording, watch
 from harness.probes.secret_scan import Secret
 from harness.probes.stage import Stage
 
@@ -29,6 +31,9 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
 
     egress = example.smoke.egress
     via = egress.via if egress else ()
+    # Attempts to escape would be traffic of the job: with them, ports have an execution of their own.
+    known = stage.ledger.history(example.name).episode(PORTS)
+    looks = not known and not (egress and egress.confined)
     with (
         stage.progress.stage(example.name, f"without {', '.join(via)}: a fallback has to serve"),
         ThreadPoolExecutor(8, thread_name_prefix="fallback") as pool,
@@ -39,14 +44,23 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
             write(fact, "headscale")
         secret = Secret(lab.control.member_key(Membership(tags=example.smoke.tags)))
         begin = watch.mark(lab, pool)
-        with Submission(lab.node.nomad, rendered, EXIT_WITHDRAWN) as submission:
+        with (
+            Submission(lab.node.nomad, rendered, EXIT_WITHDRAWN) as submission,
+            ports.Observers(stage, example, pool) if looks else nullcontext() as observers,
+        ):
             submission.register(secret.value)
+            held = observers.scan_held(submission, rendered) if observers else None
             following.follow(
                 stage, submission, rendered, pool, lambda _: None, serves=False, by_schedule=False
             )
             seen, _ = watch.since(lab, begin, pool)
-            recording.write(stage.ledger, seen, subject=example.name, episode=EXIT_WITHDRAWN)
+            # What the node answers to the scan is the harness's own doing.
+            asked = observers.scanner.addresses if observers else frozenset()
+            traffic = replace(seen, flows=tuple(f for f in seen.flows if f.destination not in asked))
+            recording.write(stage.ledger, traffic, subject=example.name, episode=EXIT_WITHDRAWN)
             submission.stop()
+            if observers and held:
+                observers.finish(submission, held.allocations, held.outcome)
             for allocation in submission.allocations():
                 for log in recording.task_logs(lab.node.nomad, allocation, secret.needles):
                     write(log, "nomad")

@@ -1,10 +1,11 @@
 """The episode of open ports: while the job runs as it stands, its node is looked into and scanned.
 
-For a job that serves it is a part of the time in which it serves. A job that works for a moment has an
-execution of its own: the scan takes two seconds, and a short worker may be done by then. So its main tasks
-are held: each container is paused as soon as it has a connection, when it has opened what it opens and is at
-its work. A paused container's sockets stay as they are and are answered by the kernel; the sidecar beside it
-runs on, as its main task has not ended. Then they go on, and the node's sockets are watched to the job's end.
+For a job that serves it is a part of the time in which it serves. A job that works for a moment is executed
+once more, as a rule while it leaves by its fallback: the scan takes two seconds, and a short worker may be
+done by then. So its main tasks are held: each container is paused as soon as it has a connection, when it has
+opened what it opens and is at its work. A paused container's sockets stay as they are and are answered by the
+kernel; the sidecar beside it runs on, as its main task has not ended. Then they go on, and the node's sockets
+are watched to the job's end.
 """
 
 import time
@@ -21,7 +22,7 @@ from harness.job.submission import Submission, started
 from harness.lab import listening
 from harness.lab.running_host import FILES, RunningHost
 from harness.lab.scan import scan
-from harness.lab.topology import Membership, Role
+from harness.lab.topology import Host, Membership, Role
 from harness.ledger.episodes import PORTS
 from harness.ledger.facts import EpisodeEnded, Fact, Moment
 from harness.management.exec_stream import ExecStream
@@ -65,13 +66,32 @@ class Observers:
         """Look inside, ask for every port from outside, look inside again: while the job runs."""
         lab = self._stage.lab
         described = lab.topology.only(Role.NODE)
-        scanner = lab.host(lab.topology.with_role(Role.BYSTANDER)[0].name)
+        scanner = lab.host(self.scanner.name)
         running = listeners.look(self._node)
         self._write("sockets", *_facts(running, Moment.RUNNING))
         self._write("scan", *scan(scanner, [str(described.v4[0]), str(described.v6[0])]))
         scanned = listeners.look(self._node)
         self._write("sockets", *_facts(scanned, Moment.AFTER))
         self._seen = running + scanned
+
+    def scan_held(self, submission: Submission, rendered: Rendered) -> "_Held":
+        """Scan while the main tasks of a job that has just been registered are held; gives how it was."""
+        # A periodic job may launch more by its schedule meanwhile: those are not waited for.
+        allocations = submission.wait_for_all(
+            lambda placed: placed[: rendered.count] if len(placed) >= rendered.count else [],
+            _START_SECONDS,
+        )
+        with _Held(self._node, submission, rendered, allocations, self._pool) as held:
+            self.scan()
+            egress = self._example.smoke.egress
+            if egress and egress.confined:
+                escape.run(self._stage, self._example, rendered, allocations, self._pool)
+        return held
+
+    @property
+    def scanner(self) -> Host:
+        """The host that asks for every port: its first bystander."""
+        return self._stage.lab.topology.with_role(Role.BYSTANDER)[0]
 
     def finish(self, submission: Submission, looked_at: Sequence[Allocation], outcome: str) -> None:
         """Write down what the watch saw, and the job's allocations as they stand; the episode is over."""
@@ -109,23 +129,13 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
             Observers(stage, example, pool) as observers,
         ):
             submission.register(secret.value)
-            # A periodic job may launch more by its schedule meanwhile: those are not waited for.
-            allocations = submission.wait_for_all(
-                lambda placed: placed[: rendered.count] if len(placed) >= rendered.count else [],
-                _START_SECONDS,
-            )
-            with _Held(lab.node.host, submission, rendered, allocations, pool) as held:
-                shown.update("every port is asked from outside")
-                observers.scan()
-                if example.smoke.egress and example.smoke.egress.confined:
-                    shown.update("ways out are tried from where the job runs")
-                    escape.run(stage, example, rendered, allocations, pool)
+            held = observers.scan_held(submission, rendered)
             shown.update("the job ends")
             if not (rendered.stays or rendered.periodic):
                 # One that takes long has been seen for long enough.
                 submission.reaches(_all_over, _WORK_SECONDS)
             submission.stop()
-            observers.finish(submission, allocations, held.outcome)
+            observers.finish(submission, held.allocations, held.outcome)
 
 
 def _facts(text: str, moment: Moment) -> tuple[Fact, ...]:
@@ -138,7 +148,12 @@ def _all_over(allocations: list[Allocation]) -> bool:
 
 
 class _Held:
-    """Waits until every allocation runs; holds the main tasks of a batch job for the time of the block."""
+    """Waits until every allocation runs; holds the main tasks of a batch job for the time of the block.
+
+    Attributes:
+        allocations: those that are waited for.
+        outcome: how many of their tasks were held, in words.
+    """
 
     def __init__(
         self,
@@ -152,6 +167,7 @@ class _Held:
         self._submission = submission
         self._rendered = rendered
         self._pool = pool
+        self.allocations = allocations
         self._ids = {a.id for a in allocations}
         tasks = main_tasks(rendered)
         self._containers = [f"{task}-{a.id}" for a in allocations for task in tasks.get(a.group, ())]
