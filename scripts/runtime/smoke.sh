@@ -17,6 +17,16 @@ set -- requirements.lock "$@"
 . scripts/runtime/environment.sh
 shift
 
+# Workers of xdist are silent, and what is made for the first time takes minutes: so it is made before them.
+for argument; do
+    case $argument in
+    -n* | --numprocesses*)
+        "$venv/bin/notailcar" prepare
+        break
+        ;;
+    esac
+done
+
 code=0
 # Two plugins that no scenario uses, and that take half a second to load.
 "$venv/bin/pytest" -p no:anyio -p no:hypothesispytest scenarios "$@" || code=$?
