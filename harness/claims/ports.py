@@ -1,7 +1,7 @@
 """`ports.none_public`: what a job opens is reached through the tailnet, and by nobody else."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from harness.claims.addresses import family
@@ -145,9 +145,16 @@ def _looks(history: History, *moments: Moment) -> list[tuple[Observation, Listen
 
 
 def _opened(history: History) -> Iterator[_Opened]:
-    for observation, seen in _looks(history, Moment.RUNNING, Moment.AFTER):
-        for listener in seen.listeners:
-            yield _Opened(observation, seen.place, listener)
+    found = [
+        _Opened(observation, seen.place, listener)
+        for observation, seen in _looks(history, Moment.RUNNING, Moment.AFTER)
+        for listener in seen.listeners
+    ]
+    # Of a process that is just ending nobody can say any more whose it is; another look has said it.
+    held = {_key(o): o.listener for o in found if o.listener.allocation}
+    for each in found:
+        owned = each.listener if each.listener.allocation else held.get(_key(each), each.listener)
+        yield replace(each, listener=owned)
 
 
 def _new(history: History, opened: list[_Opened], before: list[_Opened]) -> list[_Opened]:

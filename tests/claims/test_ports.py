@@ -147,6 +147,14 @@ def test_only_tailscaleds_own_ports_are_let_through(imitated: Listener) -> None:
     assert verdict.outcome is Outcome.REFUTED
 
 
+@pytest.mark.parametrize(
+    ("port", "outcome"), [(41001, Outcome.PROVEN), (41009, Outcome.REFUTED)], ids=["known", "never-owned"]
+)
+def test_a_socket_of_a_process_that_ends_is_whose_it_was_before(port: int, outcome: Outcome) -> None:
+    ending = listener("", "udp", ANY, port, "tailscaled")
+    assert good().add(PORTS, listening(Moment.RUNNING, ending)).verdict(CLAIM).outcome is outcome
+
+
 def test_each_sidecar_has_ports_of_its_own() -> None:
     second = tuple(
         replace(x, allocation="alloc-2", port=x.port + 10) for x in JOB_LISTENERS if x.task == "tailscale"
