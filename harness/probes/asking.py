@@ -75,7 +75,7 @@ def _by_curl(host: RunningHost, asks: Sequence[Ask]) -> list[AttemptSeen]:
         return []
     mark = secrets.token_hex(8)
     lines = [
-        "|".join((str(i), SOCKS if a.way is Way.TAILNET else "", _in_url(a.address), a.url))
+        "|".join((str(i), SOCKS if a.way is Way.TAILNET else "", in_url(a.address), a.url))
         for i, a in enumerate(asks)
     ]
     text = (
@@ -175,5 +175,6 @@ def _by_nc(host: RunningHost, asked: Ask) -> AttemptSeen:
     )
 
 
-def _in_url(address: str) -> str:
+def in_url(address: str) -> str:
+    """An address as it stands in a URL: one of IPv6 in brackets (RFC 3986, 3.2.2)."""
     return f"[{address}]" if ":" in address else address

@@ -16,7 +16,7 @@ from harness.lab.lab import Lab
 from harness.lab.topology import CLIENT, STRANGER, Role
 from harness.ledger.facts import AttemptSeen, RegisteredService, TailnetNode, Way
 from harness.management.waiting import wait_until
-from harness.probes.asking import ADDRESS, FULL_NAME, REGISTERED, SHORT_NAME, Ask, ask
+from harness.probes.asking import ADDRESS, FULL_NAME, REGISTERED, SHORT_NAME, Ask, ask, in_url
 
 _NETMAP_SECONDS = 10
 _TRIES = 3
@@ -52,7 +52,7 @@ def ask_everyone(
     node = lab.topology.only(Role.NODE)
     names = [a for a in asks if a.named != ADDRESS]
     outside = [
-        Ask(Way.DIRECT, f"http://{_in_url(str(address))}:{port}/", str(address), port, control=controls)
+        Ask(Way.DIRECT, f"http://{in_url(str(address))}:{port}/", str(address), port, control=controls)
         for address in (*node.v4, *node.v6)
         for port, controls in (
             *((port, False) for port in sorted({a.port for a in asks} | set(held))),
@@ -60,7 +60,7 @@ def ask_everyone(
         )
     ]
     outside += [
-        Ask(Way.DIRECT, f"http://{_in_url(s.address)}:{s.port}/", REGISTERED, s.port, address=address)
+        Ask(Way.DIRECT, f"http://{in_url(s.address)}:{s.port}/", REGISTERED, s.port, address=address)
         # Its name means nothing to them, so they are told the tailnet addresses behind it as well.
         for s in registered
         for address in ("", *(a for member in joined for a in member.addresses))
@@ -140,7 +140,3 @@ def _same(asks: Sequence[Ask], attempt: AttemptSeen) -> Ask:
     return next(
         a for a in asks if (a.url, a.promise, a.named) == (attempt.target, attempt.promise, attempt.named)
     )
-
-
-def _in_url(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
