@@ -228,12 +228,14 @@ class _Episode:
         launched = dict.fromkeys(a.job for a in allocations if submission.forced)
         for job in launched:
             self.write(LaunchSeen(job, job == submission.forced), "nomad")
-        for allocation in allocations:
-            for log in recording.task_logs(self.lab.node.nomad, allocation, secret.needles):
-                self.write(log, "nomad")
-            recording.write_allocation(
-                self.stage.ledger, allocation, subject=self.example.name, episode=AS_IT_STANDS
-            )
+        recording.write_job(
+            self.stage.ledger,
+            self.lab.node.nomad,
+            allocations,
+            secret.needles,
+            subject=self.example.name,
+            episode=AS_IT_STANDS,
+        )
         for scan in secret_scan.afterwards(self.lab, allocations, secret, self._joined(), self.pool):
             self.write(scan, "scan")
 

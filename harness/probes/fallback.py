@@ -61,12 +61,14 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
             submission.stop()
             if observers and held:
                 observers.finish(submission, held.allocations, held.outcome)
-            for allocation in submission.allocations():
-                for log in recording.task_logs(lab.node.nomad, allocation, secret.needles):
-                    write(log, "nomad")
-                recording.write_allocation(
-                    stage.ledger, allocation, subject=example.name, episode=EXIT_WITHDRAWN
-                )
+            recording.write_job(
+                stage.ledger,
+                lab.node.nomad,
+                submission.allocations(),
+                secret.needles,
+                subject=example.name,
+                episode=EXIT_WITHDRAWN,
+            )
         write(EpisodeEnded(began, time.time(), "the job ran by a fallback, or did not"), "harness")
 
 

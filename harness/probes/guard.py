@@ -82,10 +82,9 @@ def _decide(
             )
         submission.stop()
         allocations = submission.allocations()
-        for allocation in allocations:
-            for log in recording.task_logs(nomad, allocation, secret.needles):
-                _write(stage, example, log, "nomad", episode)
-            recording.write_allocation(stage.ledger, allocation, subject=example.name, episode=episode)
+        recording.write_job(
+            stage.ledger, nomad, allocations, secret.needles, subject=example.name, episode=episode
+        )
     outcome = "a worker started" if any(map(runs, allocations)) else "no worker started"
     _write(stage, example, EpisodeEnded(began, time.time(), outcome), "harness", episode)
     return allocations

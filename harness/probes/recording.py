@@ -25,6 +25,23 @@ def write(ledger: Ledger, seen: Seen, *, subject: str, episode: str) -> None:
     ledger.write_all(seen.names, observer="dns", subject=subject, episode=episode)
 
 
+def write_job(
+    ledger: Ledger,
+    nomad: NomadClient,
+    allocations: Iterable[Allocation],
+    secrets: Iterable[str],
+    *,
+    subject: str,
+    episode: str,
+) -> None:
+    """Write down what a job left: of each allocation the logs of its tasks, and how it stands."""
+    needles = tuple(secrets)
+    for allocation in allocations:
+        logs = task_logs(nomad, allocation, needles)
+        ledger.write_all(logs, observer="nomad", subject=subject, episode=episode)
+        write_allocation(ledger, allocation, subject=subject, episode=episode)
+
+
 def write_allocation(ledger: Ledger, allocation: Allocation, *, subject: str, episode: str) -> None:
     """Write down an allocation as it stands, with every event of every task (a sidecar's too)."""
     ends = tuple(TaskEnd(t.name, t.state, t.failed, t.started, t.restarts) for t in allocation.tasks)
