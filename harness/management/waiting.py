@@ -26,6 +26,7 @@ def wait_until(
     what: str,
     transient: tuple[type[Exception], ...] = (),
     tail: Callable[[], str] | None = None,
+    pause: float = _PAUSE,
 ) -> T:
     """Probe until the answer is neither None nor False, and give it back.
 
@@ -35,12 +36,13 @@ def wait_until(
         what: what is awaited, for the error: "headscale answers /health".
         transient: exceptions that mean "not yet", such as a connection refused.
         tail: fetches a log tail for the error.
+        pause: seconds between two looks.
 
     Raises:
         LabError: when the time is over, with the last answer or exception and the log tail.
     """
     retrying = Retrying(
-        wait=wait_fixed(_PAUSE),
+        wait=wait_fixed(pause),
         stop=stop_after_delay(seconds),
         retry=retry_if_result(lambda answer: answer is None or answer is False)
         | retry_if_exception_type(transient),

@@ -43,6 +43,7 @@ from harness.probes.secret_scan import Secret
 from harness.probes.stage import Stage
 
 _LEAVE_SECONDS = 15
+_BETWEEN_LISTS = 0.2  # seconds; headscale computes for 0.1 s, most of it to check who asks (bcrypt)
 
 
 def run(stage: Stage, example: Example) -> Rendered:
@@ -248,12 +249,20 @@ class _Episode:
     def _leave(self, before: set[str]) -> None:
         """Wait for the job's node to be gone. One that stays is for a claim to judge, no fault of the lab."""
         client = self.lab.control.client
+        nodes: tuple[TailnetNode, ...] = ()
+
+        def gone() -> bool:
+            nonlocal nodes
+            nodes = client.nodes()
+            return {n.id for n in nodes} <= before
+
         try:
             wait_until(
-                lambda: {n.id for n in client.nodes()} <= before,
+                gone,
                 seconds=_LEAVE_SECONDS,
                 what="the job's node is gone from the tailnet",
+                pause=_BETWEEN_LISTS,
             )
         except LabError as still_there:
             self.stage.progress.note(str(still_there))
-        self.nodes(Moment.AFTER)
+        self.write(TailnetSeen(Moment.AFTER, nodes), self.lab.topology.program)

@@ -12,12 +12,16 @@ from harness.probes.watch import Mark
 # One request over each of TCP, UDP, HTTP and HTTPS, over IPv4 and IPv6, with nothing between.
 _SCRIPT = """
 set -eu
-for family in 4 6; do
+go_out() { # FAMILY
+    family=$1
     curl --noproxy '*' -sSf -o /dev/null "-$family" "http://$NAME:$HTTP/?token=control-http-$family"
     curl --noproxy '*' -sSf -o /dev/null "-$family" "https://$NAME:$HTTPS/?token=control-https-$family"
     echo "control-tcp-$family" | socat -t 2 - "TCP$family:$NAME:$TCP" > /dev/null
     echo "control-udp-$family" | socat -t 0.2 - "UDP$family:$NAME:$UDP" > /dev/null
-done
+}
+go_out 4 &
+go_out 6
+wait "$!"
 # The last acknowledgement of a connection must not fall into the next episode.
 # Told by its addresses: a job that has just ended may leave others half closed for a minute.
 while [ -n "$(ss -Htn state all exclude listening exclude time-wait "$TO_ECHO")" ]; do

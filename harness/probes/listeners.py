@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from secrets import token_hex
+from threading import Event
 
 from harness.errors import LabError
 from harness.lab.running_host import FILES, RunningHost
@@ -35,16 +35,21 @@ class Watch:
     def __init__(self, node: RunningHost, pool: ThreadPoolExecutor) -> None:
         """Begin; the pool has a thread to spare."""
         self._node = node
-        self._flag = f"/run/watch-{token_hex(4)}"
-        node.run("touch", self._flag).expect()
+        self._over = Event()
         self._said: Future[str] = pool.submit(self._follow)
 
     def _follow(self) -> str:
-        return self._node.run(f"{FILES}/look.sh", self._flag, silence=_WATCH_SECONDS).expect().stdout
+        watch = self._node.run(f"{FILES}/look.sh", "watch", stdin=self._input(), silence=_WATCH_SECONDS)
+        return watch.expect().stdout
+
+    def _input(self) -> Iterator[bytes]:
+        """Nothing, for as long as is watched: the watch ends with its input."""
+        self._over.wait()
+        yield from ()
 
     def end(self) -> str:
         """End it, which may be done again, and give what it printed. Raises LabError."""
-        self._node.run("rm", "-f", self._flag).expect()
+        self._over.set()
         return self._said.result()
 
 
@@ -56,13 +61,13 @@ def opened(node: RunningHost) -> Iterator[dict[int, int]]:
     """
     stream = node.open(f"{FILES}/listen.sh")
     try:
-        said = stream.read(64, _READY_SECONDS).decode().split()
-        if len(said) != 1 + len(_VERSIONS) or not all(map(str.isdecimal, said)):
+        ports = stream.read(64, _READY_SECONDS).decode().split()
+        if len(ports) != len(_VERSIONS) or not all(map(str.isdecimal, ports)):
             raise LabError("the control's listeners do not start", log=stream.complaint.decode())
-        pid, *ports = said
-        try:
-            yield dict(zip(_VERSIONS, map(int, ports), strict=True))
-        finally:
-            node.run("sh", "-c", 'kill "$0"', pid).expect()
+        yield dict(zip(_VERSIONS, map(int, ports), strict=True))
+        # It ends with its stdin, and its own end is that of its output.
+        stream.end_input()
+        while stream.read(64, _READY_SECONDS):
+            pass
     finally:
         stream.close()

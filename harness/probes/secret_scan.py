@@ -19,6 +19,15 @@ _FIRST_WORDS = "Program starting"
 _SHOWN = 120  # characters of a line that holds the key
 _SHORTEST_SECRET = 12
 _WORKER_SECONDS = 3.0
+_NEXT_PART = "=next-part="
+# What the processes of an allocation have, the arguments of all, and how its containers were made.
+_LOOK = """
+grep -ha "$1" /proc/[0-9]*/environ 2>/dev/null
+echo "$0"
+grep -a '' /proc/[0-9]*/cmdline 2>/dev/null
+echo "$0"
+docker inspect $(docker ps --all --quiet --no-trunc --filter "name=$1")
+"""
 
 
 @dataclass(frozen=True)
@@ -65,16 +74,13 @@ def while_running(
     host = lab.node.host
     short = allocation.id
 
-    def processes() -> SecretScan:
-        text = host.run("sh", "-c", "grep -a '' /proc/[0-9]*/cmdline 2>/dev/null; true").expect().stdout
+    def processes(text: str) -> SecretScan:
         return search("process list", text.replace("\0", " ").splitlines(), secret, "tailscaled")
 
-    def environments() -> SecretScan:
-        text = (
-            host.run("sh", "-c", 'grep -ha "$0" /proc/[0-9]*/environ 2>/dev/null; true', short)
-            .expect()
-            .stdout
-        )
+    def configurations(text: str) -> SecretScan:
+        return search("container configuration", text.splitlines(), secret, short)
+
+    def environments(text: str) -> SecretScan:
         environments = [e.split("\0") for e in text.splitlines()]
         of_workers = [
             variable
@@ -84,22 +90,21 @@ def while_running(
         ]
         return search("worker environment", of_workers, secret, f"NOMAD_ALLOC_ID={short}")
 
-    def environments_of_workers() -> SecretScan:
+    def look() -> list[SecretScan]:
+        parts = host.run("sh", "-c", _LOOK, _NEXT_PART, short).expect().stdout.split(f"{_NEXT_PART}\n")
+        return [f(text) for f, text in zip((environments, processes, configurations), parts, strict=True)]
+
+    def of_processes() -> list[SecretScan]:
         # Nomad tells of a start a moment before the container's first process has become the worker.
         try:
             return wait_until(
-                lambda: found if (found := environments()).marker_found else None,
+                lambda: found if (found := look())[0].marker_found else None,
                 seconds=_WORKER_SECONDS,
                 what="the worker's environment can be read",
             )
         except LabError:
             # A search that stays blind is a finding for the claim, not a fault of the lab.
-            return environments()
-
-    def configurations() -> SecretScan:
-        script = 'docker inspect $(docker ps --all --quiet --no-trunc --filter "name=$0")'
-        text = host.run("sh", "-c", script, short).expect().stdout
-        return search("container configuration", text.splitlines(), secret, short)
+            return look()
 
     def files() -> SecretScan:
         # The tasks' secrets folders are where the key belongs: in memory, each readable by its task alone.
@@ -119,8 +124,9 @@ def while_running(
         text = json.dumps(lab.node.nomad.job(submission.job, submission.namespace), indent=1)
         return search("job as registered", text.splitlines(), secret, submission.job)
 
-    looks = [environments_of_workers, processes, configurations, files, variable, registered]
-    return [future.result() for future in [pool.submit(look) for look in looks]]
+    inside = pool.submit(of_processes)
+    others = [pool.submit(look) for look in (files, variable, registered)]
+    return [*inside.result(), *(other.result() for other in others)]
 
 
 def afterwards(
