@@ -237,6 +237,15 @@ class NomadClient:
         ports = (resources.get("Shared") or {}).get("Ports") or ()
         return tuple(int(port["Value"]) for port in ports)
 
+    def checks_pass(self, allocation: str) -> bool:
+        """Whether Nomad's own checks of a running allocation have run and pass, as its client knows it.
+
+        The deployment's word, `Allocation.healthy`, comes a second or two later (nomad, client/allochealth).
+        A check that is Consul's is not among them, so it is never said of those.
+        """
+        checks = self._get(f"/v1/client/allocation/{allocation}/checks") or {}
+        return bool(checks) and all(check["Status"] == "success" for check in checks.values())
+
     def placement_failures(self, job: str, namespace: str) -> list[str]:
         """Why an evaluation of a job placed nothing, in Nomad's terms; empty when it did."""
         reasons: list[str] = []

@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
+from harness.errors import LabError
 from harness.job.rendering import Rendered
 from harness.job.submission import Submission
 from harness.management.nomad import Allocation
+from harness.management.waiting import wait_until
 from harness.probes import turning_point
 from harness.probes.stage import Stage
 
 _START_SECONDS = 60
 _WORK_SECONDS = 120
 _HEALTHY_SECONDS = 60
+_BETWEEN_CHECKS = 0.1
 _SCHEDULE_SECONDS = 60
 _WATCH_SECONDS = 10
 
@@ -30,9 +34,9 @@ def follow(
 ) -> list[Allocation]:
     """Follow a registered job and give its allocations as they stand then.
 
-    A batch job is followed to its end; a service that serves until Nomad calls its allocations healthy or
-    gives up on them; another service for some seconds of its work; a periodic job until what was forced and
-    one launch by its schedule have ended, after which it is stopped, lest it launch more.
+    A batch job is followed to its end; a service that serves until its checks pass or Nomad gives up on
+    them; another service for some seconds of its work; a periodic job until what was forced and one launch
+    by its schedule have ended, after which it is stopped, lest it launch more.
 
     Args:
         stage: where it runs.
@@ -60,7 +64,7 @@ def follow(
     count = rendered.count
     look_at(count)
     if rendered.stays and serves:
-        submission.reaches(_all(count, lambda a: a.over or a.healthy is not None), _HEALTHY_SECONDS)
+        _wait_until_it_serves(stage, submission, count)
     elif rendered.stays:
         submission.reaches(_all(count, lambda a: a.over), _WATCH_SECONDS)
     else:
@@ -76,6 +80,22 @@ def follow(
     if rendered.periodic:
         submission.stop()
     return submission.allocations()
+
+
+def _wait_until_it_serves(stage: Stage, submission: Submission, count: int) -> None:
+    """Wait until each allocation's checks pass, or it is over; that they never do is for a claim to judge."""
+
+    def settled(allocation: Allocation) -> bool:
+        known = allocation.over or allocation.healthy is not None
+        return known or stage.lab.node.nomad.checks_pass(allocation.id)
+
+    with suppress(LabError):
+        wait_until(
+            lambda: bool(_all(count, settled)(submission.allocations())),
+            seconds=_HEALTHY_SECONDS,
+            what="the job's checks pass",
+            pause=_BETWEEN_CHECKS,
+        )
 
 
 def _all(count: int, settled: Callable[[Allocation], bool]) -> Callable[[list[Allocation]], list[Allocation]]:
