@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -105,6 +106,31 @@ def test_every_other_port_says_that_it_is_closed(found: Found, family: str, prot
     assert made.closed == PORTS - len(wanted)
     # A socat that never answers is no port that shuts its visitors out; the control answers.
     assert control not in made.shut
+
+
+def test_a_watch_sees_what_listens_only_for_a_moment(lab: Lab) -> None:
+    node = lab.node.host
+    with ThreadPoolExecutor(1) as pool, listeners.watched(node, pool) as watch:
+        stream = node.open("sh", "-c", "echo $$; exec socat -u TCP4-LISTEN:4010,fork OPEN:/dev/null")
+        pid = stream.read(64, 10).decode().strip()
+        seen = "until ss -Hlnt | grep -q ':4010 '; do sleep 0.02; done; sleep 0.5"
+        node.run("timeout", "10", "sh", "-c", seen).expect()
+        node.run("sh", "-c", 'kill "$0"', pid).expect()
+        stream.close()
+        looks, _ = listening.read(watch.end(), Moment.RUNNING)
+    on_node = [look for look in looks if look.place == listening.NODE]
+    assert any(x.port == 4010 for look in on_node for x in look.listeners)
+    # The last look is made when the watch is over.
+    assert not any(x.port == 4010 for x in on_node[-1].listeners)
+
+
+def test_a_watch_and_the_controls_leave_no_process_on_the_node(lab: Lab) -> None:
+    node = lab.node.host
+    with ThreadPoolExecutor(1) as pool, listeners.watched(node, pool), listeners.opened(node) as ports:
+        assert set(ports) == {4, 6}
+    listed = node.run("sh", "-c", "grep -la NOTAILCAR_CONTROL= /proc/[0-9]*/environ 2>/dev/null; true")
+    left = node.run("sh", "-c", 'grep -al look.sh /proc/[0-9]*/cmdline 2>/dev/null | grep -v "/$$/"; true')
+    assert (listed.expect().stdout, left.expect().stdout) == ("", "")
 
 
 def test_a_host_that_nobody_answers_for_is_silent(lab: Lab) -> None:

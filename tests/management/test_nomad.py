@@ -243,3 +243,19 @@ def test_following_starts_over_when_the_index_goes_back() -> None:
 
 def test_following_ends_with_its_time() -> None:
     assert list(changing((5, [])).client().follow("try", 0.05)) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "pass_"),
+    [
+        (("success", "success"), True),
+        (("success", "pending"), False),
+        (("failure",), False),
+        # None has run yet, or they are Consul's.
+        ((), False),
+    ],
+)
+def test_checks_pass_when_there_are_any_and_all_of_them_do(statuses: tuple[str, ...], pass_: bool) -> None:
+    asked = answers({str(i): {"Check": "health", "Status": status} for i, status in enumerate(statuses)})
+    assert asked.client().checks_pass("e763") is pass_
+    assert asked.requests[0].url.path == "/v1/client/allocation/e763/checks"
