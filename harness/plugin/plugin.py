@@ -103,8 +103,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Open the reports when there is a claim to be judged, in the process that speaks to the person."""
+    """Open the reports when there is a claim to be judged.
+
+    A worker of xdist does so before it tells its controller that it has collected.
+    """
     config = session.config
     claimed = any(item.get_closest_marker("claim") for item in session.items)
     if claimed and not config.option.collectonly:

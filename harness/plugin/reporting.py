@@ -30,6 +30,7 @@ from harness.ledger.ledger import Ledger, from_json
 from harness.plugin.executions import Judged
 from harness.report import allure_html, allure_results, entries, matrix, record, terminal
 from harness.report.entries import ClaimEntry
+from harness.report.news import Following, NewsFile
 from harness.report.progress import Progress
 from harness.report.record import RunRecord, Stage, address_names
 from harness.report.topology_picture import draw_record
@@ -44,6 +45,8 @@ _ENTRY = "notailcar.entry"
 _ERROR = "notailcar.error"
 _ABSENCES = "notailcar.absences"
 _KEPT_RUNS = 10
+_NEWS_FILES = "stages-*.jsonl"
+"""The stages of a worker, by its name."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,11 @@ def folder_of(config: pytest.Config) -> Path:
     return places.reports() / "runs" / run_id(config)
 
 
+def has_begun(config: pytest.Config) -> bool:
+    """Whether a worker of this session has opened its reports."""
+    return any(folder_of(config).glob(_NEWS_FILES))
+
+
 def results_of(config: pytest.Config) -> Path:
     """Where this session's Allure results go."""
     return folder_of(config) / "allure-results"
@@ -105,7 +113,11 @@ class Recording:
         self._config = config
         self._worker = str(getattr(config, "workerinput", {}).get("workerid", ""))
         self._console = Console(quiet=True) if self._worker else terminal.console_past_capture(sys.stdout)
-        self.progress = Progress(self._console)
+        folder_of(config).mkdir(parents=True, exist_ok=True)
+        news_file = folder_of(config) / _NEWS_FILES.replace("*", self._worker)
+        news = NewsFile(news_file) if self._worker else None
+        self.progress = Progress(self._console, tell=news)
+        self._following: Following | None = None
         self._began = began
         self._entries: list[ClaimEntry] = []
         self._absences: dict[str, dict[str, str]] = {}
@@ -116,7 +128,6 @@ class Recording:
         self.worst_error: int | None = None
         self.refuted = False
         self._said: set[str] = set()
-        folder_of(config).mkdir(parents=True, exist_ok=True)
 
     # -- for the process that has the lab
 
@@ -178,6 +189,12 @@ class Recording:
 
     # -- for the process that speaks to the person
 
+    def follow_workers(self) -> None:
+        """Show the stages of xdist's workers until the session ends; called again, it goes on."""
+        if self._following is None:
+            self._following = Following(self.progress, folder_of(self._config), _NEWS_FILES)
+            self._following.__enter__()
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """One line a claim, as soon as there is a verdict."""
         if self._worker:
@@ -207,6 +224,8 @@ class Recording:
         """Write the reports, once the lab is gone."""
         if self._worker:
             return
+        if self._following:
+            self._following.__exit__(None, None, None)
         folder, reports = folder_of(self._config), places.reports()
         made = self._record(folder)
         entries.write(made.entries, reports / "claims.json")

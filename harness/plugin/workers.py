@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import EXIT_USAGE, LabError, NoTailCarError, UsageError
-from harness.plugin.reporting import RECORDING, is_ours, open_recording
+from harness.plugin.reporting import RECORDING, has_begun, is_ours, open_recording
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -46,6 +46,14 @@ class Controller:
         if RECORDING not in self._config.stash and is_ours(report):
             # Registered too late to be told of this report by pytest itself.
             open_recording(self._config, began=self._began).pytest_runtest_logreport(report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self) -> None:
+        """Show what the workers do, once one of them has something to run that the reports are for."""
+        if has_begun(self._config):
+            if RECORDING not in self._config.stash:
+                open_recording(self._config, began=self._began)
+            self._config.stash[RECORDING].follow_workers()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: "WorkerController") -> None:

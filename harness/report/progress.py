@@ -1,9 +1,12 @@
 """Progress: stages that run side by side, alive on a terminal and as plain lines elsewhere."""
 
+import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
@@ -21,19 +24,49 @@ _NAME_WIDTH = 16
 _REFRESHES = 8
 
 
+def _nobody(_: "News") -> None:
+    """Nobody is told."""
+
+
+class What(StrEnum):
+    """What may become of a stage."""
+
+    BEGUN = "begun"
+    UPDATED = "updated"
+    ENDED = "ended"
+    NOTED = "noted"
+
+
+@dataclass(frozen=True)
+class News:
+    """One thing that became of a stage, for who shows it elsewhere; or, without a stage, a note."""
+
+    what: What
+    at: float
+    """On the machine's monotonic clock, which all of its processes share."""
+    stage: int = 0
+    """A number of its own for each stage of one `Progress`."""
+    name: str = ""
+    text: str = ""
+    """Its detail, what it is at work on, how it failed (empty: it did not), or the note."""
+
+
 class RunningStage:
     """A stage that goes on now."""
 
-    def __init__(self, name: str, detail: str) -> None:
+    def __init__(self, name: str, detail: str, began: float | None = None) -> None:
         self.name = name
         self.detail = detail
         self.at_work_on = ""
-        self.began = time.monotonic()
+        self.began = time.monotonic() if began is None else began
         self.said = self.began
+        self.number = 0
+        self.tell: Callable[[News], None] = _nobody
 
     def update(self, detail: str) -> None:
         """Say what it does at this moment, in a few words."""
         self.at_work_on = detail
+        self.tell(News(What.UPDATED, time.monotonic(), self.number, self.name, detail))
 
     @property
     def seconds(self) -> float:
@@ -49,8 +82,16 @@ class Progress:
     entered again after it was left: the times go on.
     """
 
-    def __init__(self, console: Console | None = None, *, still: float = STILL) -> None:
-        """Show on `console`, or on standard output."""
+    def __init__(
+        self,
+        console: Console | None = None,
+        *,
+        still: float = STILL,
+        tell: Callable[[News], None] | None = None,
+    ) -> None:
+        """Show on `console`, or on standard output, and `tell` of all that becomes of a stage."""
+        self._tell = tell or _nobody
+        self._numbers = itertools.count(1)
         self._console = console or Console()
         self._still = still
         self._lock = threading.Lock()
@@ -72,38 +113,48 @@ class Progress:
     @contextmanager
     def stage(self, name: str, detail: str = "") -> Iterator[RunningStage]:
         """Begin a stage; leaving it ends it, well or with the exception."""
-        running = RunningStage(name, detail)
+        running = self.begin(name, detail)
+        try:
+            yield running
+        except BaseException as error:
+            self.end(running, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            raise
+        self.end(running)
+
+    def begin(self, name: str, detail: str = "", began: float | None = None) -> RunningStage:
+        """Begin a stage that `end` ends; it may have begun earlier, on the monotonic clock."""
+        running = RunningStage(name, detail, began)
+        running.number, running.tell = next(self._numbers), self._tell
         with self._lock:
             if self._began is None:
                 self._began = running.began
             self._running.append(running)
-        try:
-            yield running
-        except BaseException as error:
-            self._end(running, error)
-            raise
-        self._end(running, None)
+        self._tell(News(What.BEGUN, running.began, running.number, name, detail))
+        return running
 
-    def note(self, text: str) -> None:
-        """Print something worth knowing between the stages."""
-        self._console.print(Text(text))
-
-    def _end(self, running: RunningStage, error: BaseException | None) -> None:
-        seconds = running.seconds
+    def end(self, running: RunningStage, failure: str = "", ended: float | None = None) -> None:
+        """End a stage: well, or with how it failed in a word."""
+        at = time.monotonic() if ended is None else ended
+        seconds = at - running.began
         with self._lock:
             self._running.remove(running)
             began = running.began - (self._began or running.began)
-            self._ended.append(Stage(running.name, seconds, running.detail, began, failed=error is not None))
-        self._console.print(self._line(running, seconds, error))
+            self._ended.append(Stage(running.name, seconds, running.detail, began, failed=bool(failure)))
+        self._tell(News(What.ENDED, at, running.number, running.name, failure))
+        self._console.print(self._line(running, seconds, failure))
 
-    def _line(self, running: RunningStage, seconds: float, error: BaseException | None) -> Table:
+    def note(self, text: str) -> None:
+        """Print something worth knowing between the stages."""
+        self._tell(News(What.NOTED, time.monotonic(), text=text))
+        self._console.print(Text(text))
+
+    def _line(self, running: RunningStage, seconds: float, failure: str) -> Table:
         good, bad = self._marks
-        mark = Text(good, "green") if error is None else Text(bad, "bold red")
+        mark = Text(bad, "bold red") if failure else Text(good, "green")
         detail = running.detail
-        if error is not None:
-            stopped = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        if failure:
             doing = f" while: {running.at_work_on}" if running.at_work_on else ""
-            detail = f"{stopped}{doing}" if not detail else f"{detail}: {stopped}{doing}"
+            detail = f"{failure}{doing}" if not detail else f"{detail}: {failure}{doing}"
         return _row(mark, running.name, detail, seconds, self._console.width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -17,7 +17,7 @@ set -- requirements.lock "$@"
 . scripts/runtime/environment.sh
 shift
 
-# Workers of xdist are silent, and what is made for the first time takes minutes: so it is made before them.
+# What is made for the first time takes minutes, and every worker of xdist would wait for it: it is made before.
 for argument; do
     case $argument in
     -n* | --numprocesses*)
