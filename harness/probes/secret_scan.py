@@ -20,8 +20,8 @@ _SHOWN = 120  # characters of a line that holds the key
 _SHORTEST_SECRET = 12
 _WORKER_SECONDS = 3.0
 _NEXT_PART = "=next-part="
-# What the processes of an allocation have, the arguments of all, and how its containers were made. A container
-# that is gone meanwhile is none that could be read.
+# What the processes of an allocation have, the arguments of all, and how its containers were made. One that
+# is gone meanwhile is none that could be read.
 _LOOK = """
 grep -ha "$1" /proc/[0-9]*/environ 2>/dev/null
 echo "$0"
