@@ -99,7 +99,7 @@ def test_a_wrong_smoke_file(tmp_path: Path, scenarios: Start, wrong: Wrong) -> N
 def test_a_wrong_topology(tmp_path: Path, scenarios: Start, wrong: Wrong) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(TOPOLOGY.read_text())
-    Edit("mine.toml", wrong.old, wrong.new).make(tmp_path)
+    Edit("mine.toml", wrong.old, wrong.new).make(file)
     run = scenarios("--topology", str(file))
     refused(run, EXIT_USAGE, str(file), *wrong.says)
 

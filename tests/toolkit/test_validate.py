@@ -98,7 +98,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("edit", "said"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_named(copy: Path, edit: Edit, said: str) -> None:
-    edit.make(copy)
+    edit.make(copy / edit.file)
     done = _validate(copy)
     assert done.returncode == 1
     assert said in done.stderr
