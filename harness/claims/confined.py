@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 
 from harness.claims.addresses import family
-from harness.claims.lookups import node_flows
-from harness.claims.packets import WITNESSED, purpose
+from harness.claims.packets import WITNESSED, direct_flows
 from harness.claims.verdict import Expectation, Outcome, Verdict
 from harness.claims.wording import count, listing
 from harness.ledger.episodes import ESCAPE, ESCAPE_CONTROL
@@ -31,8 +30,8 @@ def confined(history: History, expectation: Expectation) -> Verdict:
     compared = control.of(EscapeTried)
     escaped = _seen(episode, (t for _, t in episode.of(EscapeTried)))
     shown = _seen(control, (t for _, t in compared))
-    foreign = _foreign(episode, expectation)
-    witnesses = _foreign(control, expectation)
+    foreign = direct_flows(episode, expectation)
+    witnesses = direct_flows(control, expectation)
     controls = tuple(o for found in shown.values() for o in found) + tuple(o for o, _ in witnesses)
 
     faults = []
@@ -76,10 +75,6 @@ def _seen(episode: History, tried: Iterable[EscapeTried]) -> dict[str, list[Obse
         if label in attempts:
             found.setdefault(label, []).append(observation)
     return found
-
-
-def _foreign(episode: History, expectation: Expectation) -> list[tuple[Observation, FlowSeen]]:
-    return [(o, f) for o, f in node_flows(episode, expectation) if purpose(f, expectation) is None]
 
 
 def _where(flow: FlowSeen, expectation: Expectation) -> str:

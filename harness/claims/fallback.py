@@ -1,7 +1,6 @@
 """`egress.fallback`: with its first exit gone, traffic leaves by a fallback, and still by nothing else."""
 
-from harness.claims.lookups import node_flows
-from harness.claims.packets import purpose
+from harness.claims.packets import direct_flows
 from harness.claims.verdict import Expectation, Outcome, Verdict
 from harness.claims.wording import count, listing
 from harness.ledger.episodes import AS_IT_STANDS, CONTROL, EXIT_WITHDRAWN
@@ -30,7 +29,7 @@ def fallback(history: History, expectation: Expectation) -> Verdict:
         o for o, r in history.episode(AS_IT_STANDS).of(RequestSeen) if r.peer in via and r.peer not in allowed
     )
     foreign = [(o, r) for o, r in requests if r.peer not in allowed]
-    direct = [(o, f) for o, f in node_flows(episode, expectation) if purpose(f, expectation) is None]
+    direct = direct_flows(episode, expectation)
     faults = []
     if foreign:
         senders = listing(sorted({expectation.host_of(r.peer) for _, r in foreign}))

@@ -1,7 +1,7 @@
 """`egress.no_direct_packets`: what leaves the node's wire serves the tailnet, and goes nowhere else."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from harness.claims.addresses import family, is_one_host, stays_on_link
@@ -23,6 +23,8 @@ CONTROL_PORTS = frozenset({("tcp", 443), ("tcp", 80), ("udp", 3478)})
 """The control protocol and DERP; tailscaled tries its control upgrade on 80 too; STUN."""
 WITNESSED = tuple((kind, protocol) for kind in ("IPv4", "IPv6") for protocol in ("tcp", "udp"))
 """What the control must have shown the flow book to see."""
+Heard = Mapping[tuple[str, str], int]
+"""Packets by (source, destination)."""
 
 
 class Purpose(StrEnum):
@@ -56,6 +58,38 @@ def purpose(flow: FlowSeen, expectation: Expectation) -> Purpose | None:
     return None
 
 
+def direct_flows(episode: History, expectation: Expectation) -> Flows:
+    """Give the flows of the node's wire that no purpose allows, and that are no answers to members."""
+    flows = node_flows(episode, expectation)
+    heard = heard_from_members((f for _, f in episode.of(FlowSeen)), expectation)
+    return [(o, f) for o, f in flows if purpose(f, expectation) is None and not answers(f, heard)]
+
+
+def answers(flow: FlowSeen, heard: Heard) -> bool:
+    """Whether a flow is what the kernel of the node answers to members that do not know yet who has left.
+
+    A member of the tailnet keeps sending WireGuard packets to the port of a tailscaled that has ended, also
+    to that of an earlier job, and each is answered by one ICMP "port unreachable" (RFC 1122, 4.1.3.1).
+
+    Args:
+        flow: a flow of the node's wire.
+        heard: the UDP packets that members sent.
+    """
+    known = heard.get((flow.destination, flow.source), 0)
+    return flow.protocol in ("icmp", "icmpv6") and flow.packets <= known
+
+
+def heard_from_members(flows: Iterable[FlowSeen], expectation: Expectation) -> Heard:
+    """Give the UDP packets that members of the tailnet sent, by (their address, its destination)."""
+    heard: Counter[tuple[str, str]] = Counter()
+    for flow in flows:
+        # The wire cannot be forged; a source address that is not the member's own does not count.
+        own = flow.wire in expectation.members and expectation.host_of(flow.source) == flow.wire
+        if own and flow.protocol == "udp":
+            heard[flow.source, flow.destination] += flow.packets
+    return heard
+
+
 def no_direct_packets(history: History, expectation: Expectation) -> Verdict:
     """Judge where the packets of the node's wire went, from the router's lossless flow book.
 
@@ -73,7 +107,7 @@ def no_direct_packets(history: History, expectation: Expectation) -> Verdict:
     controls = tuple(o for found in witnesses.values() for o in found)
     asked = asked_by_node(episode, expectation)
     names = foreign_names(asked, expectation)
-    foreign = [(o, f) for o, f in flows if purpose(f, expectation) is None]
+    foreign = direct_flows(episode, expectation)
     faults = []
     if foreign:
         packets = sum(f.packets for _, f in foreign)
@@ -152,6 +186,6 @@ def _purposes(flows: Flows, expectation: Expectation) -> str:
     """Say how many packets served which purpose."""
     tally: Counter[str] = Counter()
     for _, flow in flows:
-        tally[str(purpose(flow, expectation))] += flow.packets
+        tally[str(purpose(flow, expectation) or "answers to members")] += flow.packets
     said = listing(f"{name} {count(n, 'packet')}" for name, n in sorted(tally.items()))
     return f"All {count(len(flows), 'flow')} of {expectation.node.name} went where they may ({said})"

@@ -36,6 +36,7 @@ def expectation_of(example: Example, rendered: Rendered, topology: Topology) -> 
         periodic=rendered.periodic,
         registered=rendered.in_consul,
         outside=frozenset(h.name for h in topology.with_role(Role.BYSTANDER)),
+        members=topology.members,
     )
 
 

@@ -92,6 +92,8 @@ class Expectation:
     """The names of the services that it registers with Consul."""
     outside: frozenset[str] = frozenset()
     """The hosts that are in no tailnet: on the internet, and on the node's LAN."""
+    members: frozenset[str] = frozenset()
+    """The lab's own members of the tailnet, exit nodes among them."""
 
     def host_of(self, address: str) -> str:
         """The host that an address belongs to, or the address itself where no host has it."""

@@ -150,6 +150,11 @@ class Topology:
         return replace(self, hosts=hosts, program=program)
 
     @property
+    def members(self) -> frozenset[str]:
+        """The names of the hosts that are in the tailnet from the start."""
+        return frozenset(h.name for h in self.hosts if h.tailnet is not None)
+
+    @property
     def exits(self) -> tuple[Host, ...]:
         """The exit nodes."""
         return tuple(h for h in self.hosts if h.tailnet and h.tailnet.exit_node)

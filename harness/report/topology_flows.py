@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.claims.addresses import stays_on_link
-from harness.claims.packets import CONTROL_PORTS, Purpose, purpose
+from harness.claims.packets import CONTROL_PORTS, Purpose, answers, heard_from_members, purpose
 from harness.claims.verdict import Expectation, HostAddresses
 from harness.lab.topology import Host, Role, Topology
 from harness.ledger.facts import FlowSeen
@@ -106,6 +106,7 @@ class _Book:
         self._exits = frozenset(h.name for h in topology.exits)
         self._acme = frozenset(h.name for h in topology.with_role(Role.ACME))
         self._expectation = _expectation(topology)
+        self._heard = heard_from_members(flows, self._expectation)
         self._between: defaultdict[tuple[str, str, str], list[FlowSeen]] = defaultdict(list)
         for flow in flows:
             self._between[flow.source, flow.destination, flow.protocol].append(flow)
@@ -175,9 +176,10 @@ class _Book:
             return Kind.WIREGUARD
         if why is not None:
             return self._service(flow) or Kind.OTHER
-        # The kernel answers WireGuard packets that come when tailscaled has just ended, by ICMP.
         spoken = flow.protocol in ("udp", "icmp", "icmpv6")
         if self._members_allowed and spoken and self._in_tailnet(target):
+            return Kind.WIREGUARD
+        if answers(flow, self._heard):
             return Kind.WIREGUARD
         if target in self._acme and (flow.protocol, flow.port) == ("tcp", _HTTPS_PORT):
             # Whoever serves by HTTPS asks there for a certificate; no egress example has such a server.
@@ -199,4 +201,6 @@ def _expectation(topology: Topology) -> Expectation:
         node=HostAddresses(node.name, node.addresses),
         control=HostAddresses(control.name, control.addresses),
         resolver=HostAddresses(topology.internet.name, topology.internet.addresses),
+        hosts=tuple(HostAddresses(h.name, h.addresses) for h in topology.hosts),
+        members=topology.members,
     )

@@ -51,6 +51,7 @@ NODE4, NODE_LAN, NODE6 = "203.0.113.10", "10.20.0.10", "2001:db8:113::10"
 CONTROL4, CONTROL6 = "198.51.100.10", "2001:db8:10::10"
 EXIT_A4, EXIT_A6 = "198.51.100.20", "2001:db8:20::20"
 EXIT_B4, EXIT_B6 = "198.51.100.21", "2001:db8:21::21"
+CLIENT4, CLIENT6 = "198.51.100.30", "2001:db8:30::30"
 ECHO4, ECHO6 = "198.18.80.80", "2001:db8:80::80"
 RESOLVER4, RESOLVER6 = "198.51.100.53", "2001:db8:53::53"
 LOGIN_SERVER = "headscale.lab.test"
@@ -64,6 +65,7 @@ NODE = host("node", NODE4, NODE_LAN, NODE6)
 CONTROL_HOST = host("control", CONTROL4, CONTROL6)
 EXIT_A = host("exit-a", EXIT_A4, EXIT_A6)
 EXIT_B = host("exit-b", EXIT_B4, EXIT_B6)
+CLIENT = host("client", CLIENT4, CLIENT6)
 ECHO = host("echo", ECHO4, ECHO6)
 INTERNET = host("internet", RESOLVER4, RESOLVER6)
 
@@ -78,7 +80,8 @@ EXPECTATION = Expectation(
     control=CONTROL_HOST,
     resolver=INTERNET,
     infrastructure_names=frozenset({LOGIN_SERVER}),
-    hosts=(NODE, CONTROL_HOST, EXIT_A, EXIT_B, ECHO, INTERNET),
+    hosts=(NODE, CONTROL_HOST, EXIT_A, EXIT_B, ECHO, INTERNET, CLIENT),
+    members=frozenset({"exit-a", "exit-b", "client"}),
 )
 
 

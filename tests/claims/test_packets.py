@@ -6,6 +6,8 @@ from harness.claims.verdict import Outcome
 from harness.ledger.episodes import AS_IT_STANDS, CONTROL
 from harness.ledger.facts import FlowSeen, NameAsked, PacketCaptured, RequestSeen
 from tests.claims.build import (
+    CLIENT4,
+    CLIENT6,
     CONTROL4,
     CONTROL6,
     ECHO4,
@@ -15,6 +17,7 @@ from tests.claims.build import (
     EXIT_B4,
     EXIT_B6,
     NODE4,
+    NODE6,
     RESOLVER4,
     RESOLVER6,
     facts,
@@ -55,6 +58,38 @@ def test_proven_tells_what_for() -> None:
 )
 def test_still_proven_with(allowed: FlowSeen) -> None:
     assert good().add(AS_IT_STANDS, allowed).verdict(CLAIM).outcome is Outcome.PROVEN
+
+
+def test_a_member_may_be_told_that_nobody_listens_any_more() -> None:
+    arrived = flow(NODE4, "udp", 41641, 2, source=CLIENT4, wire="client")
+    answered = flow(CLIENT4, "icmp", 0, 2)
+    verdict = good().add(AS_IT_STANDS, arrived, answered).verdict(CLAIM)
+    assert verdict.outcome is Outcome.PROVEN
+    assert "answers to members 2 packets" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [],
+        [flow(NODE4, "udp", 41641, 1, source=CLIENT4, wire="client")],
+        [flow(NODE4, "tcp", 41641, 2, source=CLIENT4, wire="client")],
+        [flow(NODE6, "udp", 41641, 2, source=CLIENT6, wire="client")],
+        [flow(NODE4, "udp", 41641, 2, source=CLIENT4, wire="echo")],
+        [flow(NODE4, "udp", 41641, 2, source=ECHO4, wire="client")],
+    ],
+    ids=["nothing came", "more than came", "by tcp", "by the other family", "forged", "not its own"],
+)
+def test_but_only_so_often_as_it_asked_by_itself(other: list[FlowSeen]) -> None:
+    verdict = good().add(AS_IT_STANDS, *other, flow(CLIENT4, "icmp", 0, 2)).verdict(CLAIM)
+    assert verdict.outcome is Outcome.REFUTED
+    assert "client (198.51.100.30) icmp, 2 packets" in verdict.reason
+
+
+def test_nobody_else_is_answered() -> None:
+    asked = flow(NODE4, "udp", 41641, 2, source=ECHO4, wire="echo")
+    verdict = good().add(AS_IT_STANDS, asked, flow(ECHO4, "icmp", 0, 2)).verdict(CLAIM)
+    assert verdict.outcome is Outcome.REFUTED
 
 
 @pytest.mark.parametrize(
