@@ -53,11 +53,15 @@ class HeadscaleClient:
         """Close every connection."""
         self._http.close()
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, allowed: Sequence[int] = ()
+    ) -> dict[str, Any]:
         try:
             response = self._http.request(method, f"/api/v1/{path}", json=body)
         except httpx.TransportError as error:
             raise LabError(f"{self.called} does not answer {method} {path}: {error}") from error
+        if response.status_code in allowed:
+            return {}
         if response.is_error:
             raise LabError(
                 f"{self.called} refused {method} {path} ({response.status_code})", log=response.text[:500]
@@ -97,6 +101,10 @@ class HeadscaleClient:
     def nodes(self) -> tuple[TailnetNode, ...]:
         """Every node that the tailnet knows."""
         return tuple(_node(n) for n in self._ask("GET", "node")["nodes"])
+
+    def delete(self, node: str) -> None:
+        """Take a node out of the tailnet, by its id; one that is out already is no matter."""
+        self._ask("DELETE", f"node/{node}", allowed=(404,))
 
     def routes(self, node: str) -> tuple[str, ...]:
         """The routes of a node that are approved."""

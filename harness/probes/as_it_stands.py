@@ -266,3 +266,7 @@ class _Episode:
         except LabError as still_there:
             self.stage.progress.note(str(still_there))
         self.write(TailnetSeen(Moment.AFTER, nodes), self.lab.topology.program)
+        for node in nodes:
+            # The next job of the lab may need its name, and its peers would go on speaking to it.
+            if node.id not in before:
+                client.delete(node.id)

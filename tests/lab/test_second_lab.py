@@ -136,3 +136,11 @@ def test_a_service_is_reached_by_its_name_by_those_who_may(lab: Lab, server: Mem
     assert ask(lab, "stranger", url).exit_code != 0
     server.tailscale("serve", "drain", SERVICE).expect()
     wait_until(lambda: ask(lab, "client", url).exit_code != 0, seconds=10, what="the Service is withdrawn")
+
+
+def test_a_node_that_is_deleted_is_gone(lab: Lab) -> None:
+    client = lab.control.client
+    (node,) = (n for n in client.nodes() if n.name == "stranger")
+    client.delete(node.id)
+    assert "stranger" not in {n.name for n in client.nodes()}
+    client.delete(node.id)

@@ -53,6 +53,15 @@ def test_a_node_of_which_little_is_known() -> None:
     assert node == TailnetNode("7", "", (), (), "", ephemeral=False, online=False)
 
 
+def test_a_node_is_deleted_by_its_id() -> None:
+    kept: list[httpx.Request] = []
+    answering({}, kept).delete("7")
+    assert [(r.method, r.url.path) for r in kept] == [("DELETE", "/api/v1/node/7")]
+    answering({"message": "node not found"}, status=404).delete("7")
+    with pytest.raises(LabError, match="refused DELETE node/7"):
+        answering({"message": "no"}, status=500).delete("7")
+
+
 def test_an_empty_tailnet() -> None:
     assert answering({"nodes": []}).nodes() == ()
 
