@@ -15,6 +15,7 @@ from harness.claims import (
     registered,
     secrets,
     serve,
+    survives,
 )
 from harness.claims.trust import absent, require_trust
 from harness.claims.verdict import Expectation, Outcome, Verdict
@@ -28,6 +29,7 @@ from harness.ledger.episodes import (
     EXIT_ABSENT,
     EXIT_WITHDRAWN,
     PORTS,
+    under,
 )
 from harness.ledger.ledger import History
 
@@ -187,6 +189,29 @@ CLAIMS: tuple[Claim, ...] = (
         judge=secrets.not_exposed,
     ),
 )
+
+
+SURVIVES = ".survives"
+"""Ends the part of a claim's id before the fault's name."""
+
+
+def fault_claim(fault: str, title: str) -> Claim:
+    """The claim that a job survives a fault.
+
+    Args:
+        fault: its name.
+        title: what happens, as a sentence about the past.
+    """
+    episode = frozenset({under(fault)})
+    return Claim(
+        id=f"egress{SURVIVES}.{fault}",
+        title=f"Nothing leaves but by its exits when {title}",
+        kinds=EGRESS,
+        episodes=episode,
+        story="When something goes wrong",
+        judge=survives.survives(fault),
+        books=episode,
+    )
 
 
 def claims_for(kind: str) -> tuple[Claim, ...]:

@@ -48,6 +48,12 @@ class Control:
                 )
             return self._keys[membership]
 
+    def revoke_keys(self) -> int:
+        """Revoke every pre-auth key that there is; how many those are. Members that come get new ones."""
+        with self._lock:
+            self._keys.clear()
+            return self.client.expire_keys()
+
     def close(self) -> None:
         """Close the client; the lab removes the host."""
         self.client.close()

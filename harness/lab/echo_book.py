@@ -37,6 +37,7 @@ def read(text: str) -> list[EchoLine]:
                 token=seen["token"],
                 agent=seen["agent"],
                 target=seen["target"],
+                seen_at=at,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise LabError(

@@ -198,7 +198,9 @@ def _node() -> _Inhabitant:
     settings = (
         File(name, (places.fixtures() / "nomad" / name).read_bytes()) for name in ("agent.hcl", "consul.hcl")
     )
-    programs = _programs("nomad", "start.sh", "look.sh", "listen.sh", "hold.sh", "escape.sh")
+    programs = _programs(
+        "nomad", "start.sh", "look.sh", "listen.sh", "hold.sh", "escape.sh", "daemon.sh", "drum.py"
+    )
     return _Inhabitant(command=(f"{FILES}/start.sh",), files=(*programs, *settings))
 
 

@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import LabError
@@ -97,6 +98,22 @@ class Capture:
         return CaptureClosed(self._filter, int(captured[1]), int(dropped[1]), Path(self.path).name), content
 
 
+class Dropping:
+    """What a router drops while it is told to."""
+
+    def __init__(self, router: RunningHost) -> None:
+        """Look at this router."""
+        self._router = router
+
+    def packets(self) -> int:
+        """How many packets were dropped so far."""
+        listed = self._router.run("nft", "list", "counter", "inet", "fault", "dropped").expect().stdout
+        found = re.search(r"packets (\d+)", listed)
+        if not found:
+            raise LabError("the router does not say how many packets it dropped", log=listed)
+        return int(found[1])
+
+
 class Router:
     """The lab's middle: wires and observers, over the router's container (which the lab owns)."""
 
@@ -107,6 +124,21 @@ class Router:
     def join(self, hosts: Sequence[str]) -> None:
         """Make the wires of these hosts; their first processes go on."""
         self.host.run(f"{FILES}/wire.sh", *hosts).expect()
+
+    @contextmanager
+    def dropping(self, *matches: str) -> Iterator["Dropping"]:
+        """For the time of the block, packets that a match of nft(8) describes go nowhere, once counted."""
+        rules = "\n".join(f"{match} counter name dropped drop" for match in matches)
+        hooks = "".join(
+            f"chain {hook} {{ type filter hook {hook} priority filter; policy accept;\n{rules}\n}}\n"
+            for hook in ("forward", "input")
+        )
+        table = f"table inet fault {{ counter dropped {{ }}\n{hooks}}}\n"
+        self.host.run("nft", "-f", "-", stdin=table.encode()).expect()
+        try:
+            yield Dropping(self.host)
+        finally:
+            self.host.run("nft", "delete", "table", "inet", "fault").expect()
 
     def flows(self) -> FlowBook:
         """The flow book as it stands."""

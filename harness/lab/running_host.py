@@ -226,6 +226,29 @@ class RunningHost:
         container.stop(timeout=seconds)
         return int(container.wait()["StatusCode"])
 
+    def kill(self) -> None:
+        """End the first process by SIGKILL, and every other with it. Raises LabError."""
+        try:
+            self._container.get_wrapped_container().kill()
+        except docker.errors.DockerException as error:
+            raise LabError(f"{self.name}: cannot be killed: {error}") from error
+
+    def start_again(self) -> None:
+        """Start the first process of a container that has ended, without any wire. Raises LabError."""
+        try:
+            self._container.get_wrapped_container().start()
+        except docker.errors.DockerException as error:
+            raise LabError(f"{self.name}: does not start again: {error}") from error
+
+    @property
+    def state(self) -> str:
+        """The engine's word for the container: running, exited, ... Raises LabError."""
+        try:
+            self._container.get_wrapped_container().reload()
+            return str(self._container.get_wrapped_container().status)
+        except docker.errors.DockerException as error:
+            raise LabError(f"{self.name}: the engine does not know its container: {error}") from error
+
     def _fate(self) -> str:
         """What became of the container, for an error: its state, and the log tail if it is over."""
         try:

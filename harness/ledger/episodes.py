@@ -16,5 +16,12 @@ ESCAPE = "escape"
 """Attempts to go out directly from where a task of the job runs."""
 ESCAPE_CONTROL = "escape-control"
 """The same attempts from the node itself, which the observers must show."""
+FAULT = "fault-"
+"""Begins the name of an episode in which a fault befalls the job: the fault's name follows."""
 CONTROLS = frozenset({CONTROL, ESCAPE_CONTROL})
 """The episodes in which the harness, and not the job, is what is seen."""
+
+
+def under(fault: str) -> str:
+    """The episode in which a fault befalls the job."""
+    return f"{FAULT}{fault}"

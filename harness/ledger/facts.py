@@ -31,6 +31,39 @@ class RequestSeen:
     """The User-Agent of an HTTP request."""
     target: str = ""
     """Method and URL of an HTTP request, as the receiver was asked."""
+    seen_at: float = 0.0
+    """By the receiver's clock, which is that of every host of a lab."""
+
+
+@dataclass(frozen=True)
+class RequestSent:
+    """The harness sent a request from where a task runs: what became of it, by the sender's word."""
+
+    token: str
+    began: float
+    seconds: float
+    answer: str
+    """The address that the receiver said it saw; empty where no answer came."""
+    error: str
+
+
+class Phase(StrEnum):
+    """How far a fault has come."""
+
+    INJECTED = "injected"
+    SHOWN = "shown"
+    HEALED = "healed"
+
+
+@dataclass(frozen=True)
+class FaultSeen:
+    """A fault was injected, was shown to have happened, or was healed."""
+
+    fault: str
+    phase: Phase
+    reached_at: float
+    what: str
+    """What was done, or what shows it, for a person."""
 
 
 @dataclass(frozen=True)
@@ -407,6 +440,8 @@ Fact = (
     | LaunchSeen
     | TailnetSeen
     | ExitWithdrawn
+    | RequestSent
+    | FaultSeen
     | AttemptSeen
     | PageSeen
     | CatalogueSeen

@@ -33,6 +33,11 @@ def _node(data: dict[str, Any]) -> TailnetNode:
     )
 
 
+def _moment(text: str) -> datetime:
+    """A moment as headscale writes it, in UTC; to the second, as Go's fractions are longer than Python's."""
+    return datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+
+
 class HeadscaleClient:
     """Owns one HTTP client to one headscale. Every method raises LabError when headscale refuses."""
 
@@ -105,6 +110,23 @@ class HeadscaleClient:
     def delete(self, node: str) -> None:
         """Take a node out of the tailnet, by its id; one that is out already is no matter."""
         self._ask("DELETE", f"node/{node}", allowed=(404,))
+
+    def expire(self, node: str) -> None:
+        """Let a node's key expire now."""
+        self._ask("POST", f"node/{node}/expire", {})
+
+    def good_keys(self) -> tuple[str, ...]:
+        """The ids of the pre-auth keys that have not expired."""
+        now = datetime.now(UTC)
+        keys = self._ask("GET", "preauthkey")["preAuthKeys"]
+        return tuple(str(key["id"]) for key in keys if _moment(key["expiration"]) > now)
+
+    def expire_keys(self) -> int:
+        """Revoke every pre-auth key that is good; how many those are."""
+        keys = self.good_keys()
+        for key in keys:
+            self._ask("POST", "preauthkey/expire", {"id": key})
+        return len(keys)
 
     def routes(self, node: str) -> tuple[str, ...]:
         """The routes of a node that are approved."""

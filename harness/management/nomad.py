@@ -231,6 +231,14 @@ class NomadClient:
         for answer in self._changes("/v1/allocations", seconds, namespace=namespace):
             yield [_allocation(a) for a in answer]
 
+    def restart(self, allocation: str, task: str) -> None:
+        """Let the client restart one task of an allocation, as `nomad alloc restart` does."""
+        self._ask("PUT", f"/v1/client/allocation/{allocation}/restart", json={"TaskName": task})
+
+    def move(self, allocation: str) -> None:
+        """Stop an allocation and let it be placed anew, as `nomad alloc stop` does."""
+        self._ask("PUT", f"/v1/allocation/{allocation}/stop")
+
     def ports(self, allocation: str) -> tuple[int, ...]:
         """The ports that an allocation was given on its node's network."""
         resources = self._get(f"/v1/allocation/{allocation}")["AllocatedResources"] or {}

@@ -9,6 +9,7 @@ from harness.claims.catalogue import Claim
 from harness.claims.promises import exits, expectation_of
 from harness.claims.verdict import Outcome, Verdict
 from harness.errors import NoTailCarError
+from harness.faults.fault import Fault
 from harness.job.example import Example
 from harness.job.rendering import Rendered, fill, root_of
 from harness.lab.topology import Topology
@@ -20,7 +21,7 @@ from harness.ledger.episodes import (
     PORTS,
 )
 from harness.ledger.facts import EpisodeEnded
-from harness.probes import as_it_stands, fallback, guard, ports
+from harness.probes import as_it_stands, fallback, guard, ports, under_fault
 from harness.probes.stage import Stage, site_values
 
 _Run = Callable[[Stage, Example, Rendered], None]
@@ -57,6 +58,7 @@ class Executions:
         """Run in this lab, write to this ledger."""
         self.stage = stage
         self._rendered: dict[str, Rendered] = {}
+        self._faulted: dict[str, Rendered] = {}
         self._failed: dict[str, NoTailCarError] = {}
 
     def judge(self, claim: Claim, example: Example) -> Judged:
@@ -71,6 +73,17 @@ class Executions:
         except NoTailCarError as error:
             self._failed[example.name] = error
             raise
+        return Judged(claim, example, verdict, time.monotonic() - began)
+
+    def judge_under(self, fault: type[Fault], example: Example) -> Judged:
+        """Run the example while a fault befalls it, then judge. Raises LabError; it may not be healed."""
+        began = time.monotonic()
+        claim = catalogue.fault_claim(fault.name, fault.title)
+        rendered = self._faulted.get(example.name) or self.stage.render(example)
+        self._faulted[example.name] = rendered
+        under_fault.run(self.stage, example, rendered, fault)
+        expectation = expectation_of(example, rendered, self.stage.lab.topology)
+        verdict = catalogue.judge(claim, self.stage.ledger.history(example.name), expectation)
         return Judged(claim, example, verdict, time.monotonic() - began)
 
     def _run(self, claim: Claim, example: Example) -> Rendered:

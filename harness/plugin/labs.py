@@ -17,9 +17,15 @@ class Labs:
     def __init__(self, stage: Callable[[ControlProgram], AbstractContextManager[Stage]]) -> None:
         """Boot a lab by entering what `stage` gives; the lab goes when that is left."""
         self._stage = stage
-        self._stack = ExitStack()
+        self._stacks: dict[ControlProgram, ExitStack] = {}
         self._ready: dict[ControlProgram, Executions] = {}
         self._failed: dict[ControlProgram, NoTailCarError] = {}
+
+    def discard(self, program: ControlProgram) -> None:
+        """Remove the lab with this control program, as nobody knows how it stands: the next is a new one."""
+        self._ready.pop(program, None)
+        if program in self._stacks:
+            self._stacks.pop(program).close()
 
     def executions(self, program: ControlProgram) -> Executions:
         """What is run in the lab with this control program. Raises LabError or UsageError."""
@@ -27,7 +33,10 @@ class Labs:
             raise first
         if program not in self._ready:
             try:
-                self._ready[program] = Executions(self._stack.enter_context(self._stage(program)))
+                stack = ExitStack()
+                stage = stack.enter_context(self._stage(program))
+                self._stacks[program] = stack
+                self._ready[program] = Executions(stage)
             except NoTailCarError as error:
                 self._failed[program] = error
                 raise
@@ -39,4 +48,6 @@ class Labs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        with ExitStack() as all_of_them:
+            for stack in self._stacks.values():
+                all_of_them.callback(stack.close)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.assembly import default_topology, ready_lab
-from harness.claims.catalogue import CLAIMS, Claim
+from harness.claims.catalogue import CLAIMS, SURVIVES, Claim
 from harness.errors import EXIT_LAB, EXIT_USAGE, NoTailCarError, UsageError
+from harness.faults.catalogue import FAULTS, chosen
+from harness.faults.fault import Fault
 from harness.job import example as examples_of
 from harness.job.example import Example
 from harness.lab import topology_file
@@ -47,6 +49,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         default=str(default_topology()),
         help="the lab as data (default: the one that ships with NoTailCar)",
+    )
+    group.addoption(
+        "--faults",
+        metavar="NAMES",
+        default="",
+        help="what shall befall the examples, comma separated, or `all` (default: nothing); "
+        f"there are {', '.join(FAULTS)}",
     )
 
 
@@ -83,14 +92,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "example" not in metafunc.fixturenames:
         metafunc.fixturenames.append("example")
     try:
+        examples = _examples(metafunc.config)
+        if str(marker.args[0] if marker.args else "").endswith(SURVIVES):
+            _befall(metafunc, examples)
+            return
         claim = _claim_of(marker)
-        apt = [e for e in _examples(metafunc.config) if not claim.absence(e.smoke)]
+        apt = [e for e in examples if not claim.absence(e.smoke)]
     except NoTailCarError as error:
         # The person's input, not a scenario, is at fault: nothing is run, and the end of the output says why.
         metafunc.config.stash[REFUSED] = error
         apt = []
     parameters = [pytest.param(e, id=e.name) for e in apt]
     metafunc.parametrize("example", parameters, scope="session")
+
+
+def _befall(metafunc: pytest.Metafunc, examples: list[Example]) -> None:
+    """Give the scenario of faults one test for each chosen fault and each example that it can befall."""
+    parameters = [
+        pytest.param(e, fault, id=f"{fault.name}:{e.name}")
+        for e in examples
+        for fault in chosen(metafunc.config.getoption("--faults"))
+        if e.smoke.kind in fault.kinds
+    ]
+    metafunc.fixturenames.append("fault")
+    metafunc.parametrize(("example", "fault"), parameters, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -149,6 +174,12 @@ def example() -> Example:
     raise pytest.UsageError("the fixture `example` is for scenarios with a `claim` marker")
 
 
+@pytest.fixture(scope="session")
+def fault() -> type[Fault]:
+    """What befalls the example of this test; `pytest_generate_tests` gives it."""
+    raise pytest.UsageError("the fixture `fault` is for scenarios of faults")
+
+
 @pytest.fixture
 def claim(request: pytest.FixtureRequest) -> Claim:
     """The claim of this test."""
@@ -161,6 +192,21 @@ def judged(request: pytest.FixtureRequest, claim_labs: Labs, claim: Claim, examp
     """The verdict of this test's claim on its example, with all that it rests on run and reported."""
     executions = claim_labs.executions(example.control_program)
     found = executions.judge(claim, example)
+    request.config.stash[RECORDING].add(request.node, found, executions.stage.ledger)
+    return found
+
+
+@pytest.fixture
+def survived(
+    request: pytest.FixtureRequest, claim_labs: Labs, example: Example, fault: type[Fault]
+) -> Judged:
+    """The verdict on an example that a fault befell; a lab that is not healed is not used again."""
+    executions = claim_labs.executions(example.control_program)
+    try:
+        found = executions.judge_under(fault, example)
+    except NoTailCarError:
+        claim_labs.discard(example.control_program)
+        raise
     request.config.stash[RECORDING].add(request.node, found, executions.stage.ledger)
     return found
 

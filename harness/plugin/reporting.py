@@ -215,7 +215,9 @@ class Recording:
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """No letter for what has a line of its own."""
-        if any(name == _ENTRY for name, _ in report.user_properties):
+        # What goes wrong beside a verdict has no line of its own.
+        broken = report.failed and report.when != "call"
+        if not broken and any(name == _ENTRY for name, _ in report.user_properties):
             return ("" if report.when != "call" else report.outcome, "", "")
         return None
 

@@ -10,28 +10,25 @@ are watched to the job's end.
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
-from concurrent.futures import wait as first_of
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from harness.job.example import Example
-from harness.job.rendering import Rendered, main_tasks
-from harness.job.submission import Submission, started
+from harness.job.rendering import Rendered
+from harness.job.submission import Submission
 from harness.lab import listening
-from harness.lab.running_host import FILES, RunningHost
 from harness.lab.scan import scan
 from harness.lab.topology import Host, Membership, Role
 from harness.ledger.episodes import PORTS
 from harness.ledger.facts import EpisodeEnded, Fact, Moment
-from harness.management.exec_stream import ExecStream
 from harness.management.nomad import Allocation
 from harness.probes import escape, listeners, recording
+from harness.probes.held import Held, placed
 from harness.probes.secret_scan import Secret
 from harness.probes.stage import Stage
 
-_START_SECONDS = 60
 _WORK_SECONDS = 10
 """So long the sockets of a batch job are watched after the scan; then it is stopped."""
 
@@ -74,14 +71,10 @@ class Observers:
         self._write("sockets", *_facts(scanned, Moment.AFTER))
         self._seen = running + scanned
 
-    def scan_held(self, submission: Submission, rendered: Rendered) -> "_Held":
+    def scan_held(self, submission: Submission, rendered: Rendered) -> Held:
         """Scan while the main tasks of a job that has just been registered are held; gives how it was."""
-        # A periodic job may launch more by its schedule meanwhile: those are not waited for.
-        allocations = submission.wait_for_all(
-            lambda placed: placed[: rendered.count] if len(placed) >= rendered.count else [],
-            _START_SECONDS,
-        )
-        with _Held(self._node, submission, rendered, allocations, self._pool) as held:
+        allocations = placed(submission, rendered)
+        with Held(self._node, submission, rendered, allocations, self._pool) as held:
             self.scan()
             egress = self._example.smoke.egress
             if egress and egress.confined:
@@ -145,74 +138,3 @@ def _facts(text: str, moment: Moment) -> tuple[Fact, ...]:
 
 def _all_over(allocations: list[Allocation]) -> bool:
     return all(a.over for a in allocations)
-
-
-class _Held:
-    """Waits until every allocation runs; holds the main tasks of a batch job for the time of the block.
-
-    Attributes:
-        allocations: those that are waited for.
-        outcome: how many of their tasks were held, in words.
-    """
-
-    def __init__(
-        self,
-        node: RunningHost,
-        submission: Submission,
-        rendered: Rendered,
-        allocations: list[Allocation],
-        pool: ThreadPoolExecutor,
-    ) -> None:
-        self._node = node
-        self._submission = submission
-        self._rendered = rendered
-        self._pool = pool
-        self.allocations = allocations
-        self._ids = {a.id for a in allocations}
-        tasks = main_tasks(rendered)
-        self._containers = [f"{task}-{a.id}" for a in allocations for task in tasks.get(a.group, ())]
-        self._held: list[str] = []
-        self.outcome = ""
-
-    def __enter__(self) -> Self:
-        told = self._pool.submit(self._wait_for_tasks)
-        if self._rendered.stays:
-            told.result()
-            self.outcome = "every task runs"
-            return self
-        stream = self._node.open(f"{FILES}/hold.sh", str(_START_SECONDS), *self._containers)
-        heard = self._pool.submit(self._listen, stream)
-        either: tuple[Future[Any], ...] = (told, heard)
-        try:
-            # Nomad tells of a start up to a second late, and only it of a job whose main tasks never start.
-            first_of(either, return_when=FIRST_COMPLETED)
-            if not heard.done() and not all(a.over for a in told.result()):
-                heard.result()
-        finally:
-            stream.close()
-        self.outcome = f"{len(self._held)} of {len(self._containers)} main tasks were held meanwhile"
-        return self
-
-    def _wait_for_tasks(self) -> list[Allocation]:
-        """Wait until Nomad says of each allocation that a worker of it runs, or that it is over."""
-        runs = started(self._rendered.workers)
-
-        def pick(found: list[Allocation]) -> list[Allocation]:
-            ours = [a for a in found if a.id in self._ids]
-            return ours if all(a.over or runs(a) for a in ours) else []
-
-        return self._submission.wait_for_all(pick, _START_SECONDS)
-
-    def _listen(self, stream: ExecStream) -> None:
-        """Read from hold.sh who is held, until it has said so of every container."""
-        said = b""
-        while said.count(b"\n") < len(self._containers) and (piece := stream.read(4096)):
-            said += piece
-        words = [line.split() for line in said.decode().splitlines()]
-        self._held = [name for word, name in words if word == "held"]
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._held:
-            self._node.run("docker", "unpause", *self._held).expect()

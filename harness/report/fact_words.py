@@ -157,6 +157,17 @@ def _(fact: f.ExitWithdrawn, names: Names) -> str:  # noqa: ARG001
 
 
 @describe.register
+def _(fact: f.RequestSent, names: Names) -> str:
+    came = f"answered with {_host(fact.answer, names)}" if fact.answer else f"no answer ({fact.error})"
+    return f"request {fact.token} was sent: {came}, after {fact.seconds:.2f} s"
+
+
+@describe.register
+def _(fact: f.FaultSeen, names: Names) -> str:  # noqa: ARG001
+    return f"{fact.fault} {fact.phase}: {fact.what}"
+
+
+@describe.register
 def _(fact: f.AttemptSeen, names: Names) -> str:
     if not fact.connected:
         came = f"no connection ({fact.error or 'no answer'})"

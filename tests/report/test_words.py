@@ -120,6 +120,15 @@ TOLD: list[tuple[f.Fact, str]] = [
         f.EscapeTried("worker", "a", ("x-tcp-4", "x-tcp-6"), ("x-tcp-4",)),
         "2 attempts to go out directly from worker, 1 say that they succeeded",
     ),
+    (
+        f.RequestSent("drum-1", 1.0, 0.25, "198.51.100.20", ""),
+        "request drum-1 was sent: answered with exit-a (198.51.100.20), after 0.25 s",
+    ),
+    (
+        f.RequestSent("drum-2", 1.0, 3.0, "", "HTTP 503: closed"),
+        "request drum-2 was sent: no answer (HTTP 503: closed), after 3.00 s",
+    ),
+    (f.FaultSeen("exit-deleted", f.Phase.SHOWN, 1.0, "it is gone"), "exit-deleted shown: it is gone"),
     (f.ObserverFailed("capture", "died"), "capture failed: died"),
     (f.EpisodeEnded(1.0, 3.5, "complete", ("late",)), "ended after 2.5 s: complete; late"),
 ]

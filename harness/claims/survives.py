@@ -1,0 +1,188 @@
+"""`egress.survives.<fault>`: whatever befalls the job, nothing leaves but by its exits. Pure."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.claims.lookups import Flows, asked_by_node, foreign_names, say_names
+from harness.claims.packets import direct_flows
+from harness.claims.verdict import Expectation, Outcome, Verdict
+from harness.claims.wording import count, listing
+from harness.ledger.episodes import under
+from harness.ledger.facts import FaultSeen, Phase, RequestSeen, RequestSent
+from harness.ledger.ledger import History, Observation
+
+_LEAST_RATE = 20
+"""Requests a second that must have been sent before, during and after (rules of proof, P4)."""
+
+
+class Fate(StrEnum):
+    """What became of a job's traffic under a fault: the first word of the verdict's reason."""
+
+    HELD = "Held"
+    """Answered also while it lasted, by allowed exits alone."""
+    STOPPED = "Stopped"
+    """Nothing was answered while it lasted, and nothing left otherwise."""
+    LEAKED = "Leaked"
+    """Something left otherwise."""
+
+
+@dataclass(frozen=True)
+class _Times:
+    """When a fault was injected, was shown, and was healed: Unix seconds."""
+
+    injected: float
+    shown: float
+    healed: float
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What was sent in one stretch of time, by the sender's word."""
+
+    requests: tuple[RequestSent, ...]
+
+    @property
+    def answered(self) -> int:
+        return sum(1 for r in self.requests if r.answer)
+
+    @property
+    def rate(self) -> float:
+        span = self.requests[-1].began - self.requests[0].began
+        return (len(self.requests) - 1) / span if span > 0 else 0.0
+
+
+def survives(fault: str) -> Callable[[History, Expectation], Verdict]:
+    """Give the judge of one fault.
+
+    It takes the history of the fault's episode, its flow book closed, and gives a verdict: refuted by any
+    request from another address than an allowed exit's, by any flow of the node that serves no allowed
+    purpose, and by any name that only a direct look-up needs. Unproven when the fault was not shown to have
+    happened, when nothing was answered before it, or when less than 20 requests a second were sent before,
+    during or after.
+    """
+
+    def judge(history: History, expectation: Expectation) -> Verdict:
+        return _judge(history.episode(under(fault)), expectation)
+
+    return judge
+
+
+def _judge(episode: History, expectation: Expectation) -> Verdict:
+    phases = {seen.phase: (o, seen) for o, seen in episode.of(FaultSeen)}
+    told = tuple(o for o, _ in phases.values())
+    exits = expectation.via + expectation.fallback
+    allowed = {a for host in exits for a in host.addresses}
+    requests = episode.of(RequestSeen)
+    foreign = [(o, r) for o, r in requests if r.peer not in allowed]
+    direct = direct_flows(episode, expectation)
+    names = foreign_names(asked_by_node(episode, expectation), expectation)
+    times = _times(phases)
+    happened = _happened(phases)
+    if foreign or direct or names:
+        evidence = tuple(o for o, _ in foreign) + tuple(o for o, _ in direct) + tuple(o for o, _ in names)
+        faults = [*_leaks(foreign, times, expectation), *_attempts(direct, foreign, expectation)]
+        if names:
+            faults.append(f"{expectation.node.name} asked its own resolver for {say_names(names)}")
+        return Verdict(
+            Outcome.REFUTED, f"{Fate.LEAKED}: when {happened}, {'; '.join(faults)}.", told + evidence
+        )
+    sent = [r for _, r in episode.of(RequestSent)]
+    controls = tuple(o for o, r in requests if times and r.seen_at < times.injected)
+    missing = list(_missing(phases, times, sent, controls))
+    if times is None or missing:
+        return Verdict(Outcome.UNPROVEN, f"Not shown: {listing(missing, '; ')}.", told, controls)
+    stretches = _stretches(sent, times)
+    before, during, after = (_Sent(tuple(s)) for s in stretches)
+    # One that was answered when all was over had waited for it.
+    meanwhile = any(r.answer and r.began + r.seconds < times.healed for r in during.requests)
+    fate = Fate.HELD if meanwhile else Fate.STOPPED
+    seen = listing(sorted({expectation.host_of(r.peer) for _, r in requests}))
+    return Verdict(
+        Outcome.PROVEN,
+        f"{fate}: when {happened}, all {count(len(requests), 'request')} that arrived came from {seen}; "
+        f"answered were {_share(before)} before, {_share(during)} while it lasted, {_share(after)} after it.",
+        told + tuple(o for o, _ in requests),
+        controls,
+    )
+
+
+def _times(phases: dict[Phase, tuple[Observation, FaultSeen]]) -> _Times | None:
+    if set(phases) != set(Phase):
+        return None
+    return _Times(*(phases[phase][1].reached_at for phase in Phase))
+
+
+def _happened(phases: dict[Phase, tuple[Observation, FaultSeen]]) -> str:
+    for phase in (Phase.INJECTED, Phase.SHOWN):
+        if phase in phases:
+            return phases[phase][1].what
+    return "a fault was to happen"
+
+
+def _leaks(
+    foreign: list[tuple[Observation, RequestSeen]], times: _Times | None, expectation: Expectation
+) -> Iterable[str]:
+    if not foreign:
+        return
+    senders = Counter(r.peer for _, r in foreign)
+    seen = sorted(r.seen_at for _, r in foreign)
+    begun = f", the first {seen[0] - times.injected:.1f} s after it began" if times else ""
+    by = listing(f"{expectation.host_of(a)} ({a}) {n}" for a, n in senders.most_common())
+    yield (
+        f"{count(len(foreign), 'request')} arrived directly within {seen[-1] - seen[0]:.1f} s{begun}, "
+        f"from {by}"
+    )
+
+
+def _attempts(
+    direct: Flows,
+    foreign: list[tuple[Observation, RequestSeen]],
+    expectation: Expectation,
+) -> Iterable[str]:
+    if not direct:
+        return
+    flows = [flow for _, flow in direct]
+    places = Counter[str]()
+    for flow in flows:
+        places[f"{expectation.host_of(flow.destination)} {flow.protocol}/{flow.port}"] += flow.packets
+    said = listing(f"{place} ({count(n, 'packet')})" for place, n in places.most_common())
+    nothing = "" if foreign else ", none of which became a request"
+    yield f"{expectation.node.name} sent packets directly to {said}{nothing}"
+
+
+def _stretches(sent: list[RequestSent], times: _Times) -> tuple[list[RequestSent], ...]:
+    """What was begun before it happened, while it lasted and showed, and after it was healed."""
+    return (
+        [r for r in sent if r.began < times.injected],
+        [r for r in sent if times.shown <= r.began < times.healed],
+        [r for r in sent if r.began >= times.healed],
+    )
+
+
+def _missing(
+    phases: dict[Phase, tuple[Observation, FaultSeen]],
+    times: _Times | None,
+    sent: list[RequestSent],
+    controls: tuple[Observation, ...],
+) -> Iterable[str]:
+    for phase in Phase:
+        if phase not in phases:
+            yield f"the fault was not {phase}"
+    if not times:
+        return
+    if not controls:
+        yield "no request arrived before it"
+    names = ("before it", "while it lasted", "after it")
+    for name, requests in zip(names, _stretches(sent, times), strict=True):
+        if not requests:
+            yield f"nothing was sent {name}"
+            continue
+        rate = _Sent(tuple(requests)).rate
+        if rate < _LEAST_RATE:
+            yield f"only {rate:.0f} requests a second were sent {name}"
+
+
+def _share(sent: _Sent) -> str:
+    return f"{sent.answered} of {len(sent.requests)}"

@@ -1,0 +1,119 @@
+"""What befalls the control server, and what it does to the job's own node and key."""
+
+from harness.faults.fault import SHOWN_SECONDS, Fault
+from harness.lab import wiring
+from harness.lab.topology import Role
+from harness.management.waiting import wait_until
+
+
+class _ControlAway(Fault):
+    def _cut(self) -> str:
+        scene = self.scene
+        control = scene.lab.topology.only(Role.CONTROL)
+        wire = wiring.device(control.name)
+        self._dropping = scene.kept.enter_context(
+            scene.lab.router.dropping(f'oifname "{wire}"', f'iifname "{wire}"')
+        )
+        return f"the router drops every packet of {control.name}"
+
+    def shown(self) -> str:
+        """The router has dropped some."""
+        dropped = wait_until(
+            lambda: self._dropping.packets() or None, seconds=SHOWN_SECONDS, what="packets are dropped"
+        )
+        return f"the router has dropped {dropped} packets"
+
+    def heal(self) -> str:
+        """Let them through again."""
+        self.scene.kept.close()
+        return "the router drops no packet any more"
+
+
+class Down(_ControlAway):
+    """The control server and its DERP relay are away, while the tailnet is up."""
+
+    name = "control-down"
+    title = "the control server and its DERP relay were away"
+
+    def inject(self) -> str:
+        """Drop what comes and goes on its wire."""
+        return self._cut()
+
+
+class DownCold(_ControlAway):
+    """The control server and its DERP relay are away, and tailscaled starts anew."""
+
+    name = "control-down-cold"
+    title = "tailscaled was restarted while the control server and its DERP relay were away"
+
+    def inject(self) -> str:
+        """Drop what comes and goes on its wire; then let Nomad restart the sidecar."""
+        done = self._cut()
+        self._was = self.scene.daemon()
+        self.scene.lab.node.nomad.restart(self.scene.allocation.id, self.scene.sidecar)
+        return f"{done}; `nomad alloc restart` of task {self.scene.sidecar}"
+
+    def shown(self) -> str:
+        """Packets are dropped, and the process is another, or none."""
+        wait_until(
+            lambda: self.scene.daemon() != self._was, seconds=SHOWN_SECONDS, what="tailscaled has ended"
+        )
+        return f"{super().shown()}; process {self._was} has ended"
+
+
+class KeyRevoked(Fault):
+    """Every pre-auth key is revoked, that of the job among them."""
+
+    name = "key-revoked"
+    title = "every pre-auth key was revoked on the control server"
+
+    def inject(self) -> str:
+        """Revoke them."""
+        self._keys = self.scene.lab.control.revoke_keys()
+        return f"{self._keys} pre-auth keys were revoked"
+
+    def shown(self) -> str:
+        """The control server lists none that is good."""
+        wait_until(
+            lambda: not self.scene.lab.control.client.good_keys(),
+            seconds=SHOWN_SECONDS,
+            what="no pre-auth key is good",
+        )
+        return "the control server lists no pre-auth key that is good"
+
+    def heal(self) -> str:
+        """Who has joined needs none."""
+        return "nothing was done: who has joined needs no key"
+
+
+class NodeDeleted(Fault):
+    """An administrator deletes the job's own node."""
+
+    name = "node-deleted"
+    title = "the job's own node was deleted on the control server"
+
+    def inject(self) -> str:
+        """Delete it."""
+        client = self.scene.lab.control.client
+        known = {h.name for h in self.scene.lab.topology.hosts}
+        self._names = [n for n in client.nodes() if n.name not in known]
+        for node in self._names:
+            client.delete(node.id)
+        return f"{', '.join(n.name for n in self._names)} was deleted on the control server"
+
+    def shown(self) -> str:
+        """The control server lists it no more."""
+        ids = {n.id for n in self._names}
+        wait_until(
+            lambda: bool(ids) and not ids & {n.id for n in self.scene.lab.control.client.nodes()},
+            seconds=SHOWN_SECONDS,
+            what="the control server lists it no more",
+        )
+        return "the control server does not list it any more"
+
+    def heal(self) -> str:
+        """Nobody can bring back a node that was deleted."""
+        return "nothing was done: a new allocation would be a new node"
+
+
+FAULTS: tuple[type[Fault], ...] = (Down, DownCold, KeyRevoked, NodeDeleted)
