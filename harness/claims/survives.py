@@ -85,9 +85,7 @@ def _judge(episode: History, expectation: Expectation) -> Verdict:
         faults = [*_leaks(foreign, times, expectation), *_attempts(direct, foreign, expectation)]
         if names:
             faults.append(f"{expectation.node.name} asked its own resolver for {say_names(names)}")
-        return Verdict(
-            Outcome.REFUTED, f"{Fate.LEAKED}: when {happened}, {'; '.join(faults)}.", told + evidence
-        )
+        return Verdict(Outcome.REFUTED, f"{Fate.LEAKED}: {happened}; {'; '.join(faults)}.", told + evidence)
     sent = [r for _, r in episode.of(RequestSent)]
     controls = tuple(o for o, r in requests if times and r.seen_at < times.injected)
     missing = list(_missing(phases, times, sent, controls))
@@ -101,7 +99,7 @@ def _judge(episode: History, expectation: Expectation) -> Verdict:
     seen = listing(sorted({expectation.host_of(r.peer) for _, r in requests}))
     return Verdict(
         Outcome.PROVEN,
-        f"{fate}: when {happened}, all {count(len(requests), 'request')} that arrived came from {seen}; "
+        f"{fate}: {happened}; all {count(len(requests), 'request')} that arrived came from {seen}; "
         f"answered were {_share(before)} before, {_share(during)} while it lasted, {_share(after)} after it.",
         told + tuple(o for o, _ in requests),
         controls,
@@ -118,7 +116,7 @@ def _happened(phases: dict[Phase, tuple[Observation, FaultSeen]]) -> str:
     for phase in (Phase.INJECTED, Phase.SHOWN):
         if phase in phases:
             return phases[phase][1].what
-    return "a fault was to happen"
+    return "nothing is known of the fault"
 
 
 def _leaks(

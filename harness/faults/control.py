@@ -51,7 +51,7 @@ class DownCold(_ControlAway):
         done = self._cut()
         self._was = self.scene.daemon()
         self.scene.lab.node.nomad.restart(self.scene.allocation.id, self.scene.sidecar)
-        return f"{done}; `nomad alloc restart` of task {self.scene.sidecar}"
+        return f"{done}, and `nomad alloc restart` was given for task {self.scene.sidecar}"
 
     def shown(self) -> str:
         """Packets are dropped, and the process is another, or none."""
@@ -95,17 +95,16 @@ class NodeDeleted(Fault):
     def inject(self) -> str:
         """Delete it."""
         client = self.scene.lab.control.client
-        known = {h.name for h in self.scene.lab.topology.hosts}
-        self._names = [n for n in client.nodes() if n.name not in known]
-        for node in self._names:
-            client.delete(node.id)
-        return f"{', '.join(n.name for n in self._names)} was deleted on the control server"
+        own = set(self.scene.tailscale("ip").expect().stdout.split())
+        (self._node,) = (n for n in client.nodes() if own & set(n.addresses))
+        client.delete(self._node.id)
+        return f"{self._node.name} was deleted on the control server"
 
     def shown(self) -> str:
         """The control server lists it no more."""
-        ids = {n.id for n in self._names}
+        client = self.scene.lab.control.client
         wait_until(
-            lambda: bool(ids) and not ids & {n.id for n in self.scene.lab.control.client.nodes()},
+            lambda: self._node.id not in {n.id for n in client.nodes()},
             seconds=SHOWN_SECONDS,
             what="the control server lists it no more",
         )

@@ -10,7 +10,7 @@ class _DaemonFault(Fault):
     def _signal(self, signal: str) -> str:
         self._was = self.scene.daemon()
         self.scene.lab.node.host.run("sh", "-c", f'kill -{signal} "$0"', self._was).expect()
-        return f"SIG{signal} to the allocation's tailscaled"
+        return f"the allocation's tailscaled was sent SIG{signal}"
 
     def shown(self) -> str:
         """The process is gone; another may be there."""
@@ -60,7 +60,7 @@ class Restarted(_DaemonFault):
         nomad = self.scene.lab.node.nomad
         task = self.scene.sidecar
         nomad.restart(self.scene.allocation.id, task)
-        return f"`nomad alloc restart` of task {task}"
+        return f"`nomad alloc restart` was given for task {task}"
 
 
 FAULTS: tuple[type[Fault], ...] = (Stopped, Killed, Restarted)

@@ -39,7 +39,7 @@ class Stopped(_ExitFault):
     def inject(self) -> str:
         """Let it leave its tailnet, without logging out."""
         self.scene.exit.tailscale("down").expect()
-        return f"`tailscale down` on {self.scene.exit.host.name}"
+        return f"{self.scene.exit.host.name} was switched off by `tailscale down`"
 
     def shown(self) -> str:
         """Its own tailscaled says so."""
@@ -54,7 +54,7 @@ class Stopped(_ExitFault):
     def heal(self) -> str:
         """Switch it on again."""
         self.scene.exit.tailscale("up").expect()
-        return f"`tailscale up` on {self.scene.exit.host.name}"
+        return f"{self.scene.exit.host.name} was switched on by `tailscale up`"
 
 
 class Killed(_ExitFault):
@@ -200,7 +200,7 @@ class Switched(_ExitFault):
     def inject(self) -> str:
         """Tell it so."""
         self.scene.tailscale("set", f"--exit-node={self.scene.other_exit}").expect()
-        return f"`tailscale set --exit-node={self.scene.other_exit}` in the allocation"
+        return f"the sidecar was told to use {self.scene.other_exit}"
 
     def shown(self) -> str:
         """Its own tailscaled names the other one."""
@@ -217,7 +217,7 @@ class Switched(_ExitFault):
     def heal(self) -> str:
         """Switch back, where there is somebody to be told."""
         self.scene.tailscale("set", f"--exit-node={self.scene.exit.host.name}")
-        return f"`tailscale set --exit-node={self.scene.exit.host.name}` in the allocation"
+        return f"the sidecar was told to use {self.scene.exit.host.name}"
 
 
 FAULTS: tuple[type[Fault], ...] = (

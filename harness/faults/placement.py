@@ -13,13 +13,13 @@ class Rescheduled(Fault):
     def inject(self) -> str:
         """Ask Nomad for it."""
         self.scene.lab.node.nomad.move(self.scene.allocation.id)
-        return "`nomad alloc stop`"
+        return "the allocation was stopped by `nomad alloc stop`"
 
     def shown(self) -> str:
         """Another allocation has been placed."""
         nomad, old = self.scene.lab.node.nomad, self.scene.allocation
         new = wait_until(
-            lambda: [a for a in nomad.allocations(self.scene.namespace) if a.id != old.id],
+            lambda: [a for a in nomad.allocations(self.scene.namespace) if a.id != old.id] or None,
             seconds=SHOWN_SECONDS,
             what="another allocation is placed",
         )

@@ -121,8 +121,8 @@ TOLD: list[tuple[f.Fact, str]] = [
         "2 attempts to go out directly from worker, 1 say that they succeeded",
     ),
     (
-        f.RequestSent("drum-1", 1.0, 0.25, "198.51.100.20", ""),
-        "request drum-1 was sent: answered with exit-a (198.51.100.20), after 0.25 s",
+        f.RequestSent("drum-1", 1.0, 0.25, "203.0.113.10", ""),
+        "request drum-1 was sent: answered with node (203.0.113.10), after 0.25 s",
     ),
     (
         f.RequestSent("drum-2", 1.0, 3.0, "", "HTTP 503: closed"),
