@@ -9,3 +9,9 @@ from harness.plugin.executions import Judged
 def test_egress_survives(survived: Judged) -> None:
     """Whatever befalls the job, nothing leaves but by its exits."""
     survived.assert_proven()
+
+
+@pytest.mark.claim("serve.survives")
+def test_serve_survives(survived: Judged) -> None:
+    """Whatever befalls the service, nobody reaches it who may not."""
+    survived.assert_proven()

@@ -15,6 +15,7 @@ from harness.claims import (
     registered,
     secrets,
     serve,
+    stays_private,
     survives,
 )
 from harness.claims.trust import absent, require_trust
@@ -195,14 +196,24 @@ SURVIVES = ".survives"
 """Ends the part of a claim's id before the fault's name."""
 
 
-def fault_claim(fault: str, title: str) -> Claim:
+def fault_claim(fault: str, title: str, kind: str = "egress") -> Claim:
     """The claim that a job survives a fault.
 
     Args:
         fault: its name.
         title: what happens, as a sentence about the past.
+        kind: the kind of example that it befalls: egress or serve.
     """
     episode = frozenset({under(fault)})
+    if kind == "serve":
+        return Claim(
+            id=f"serve{SURVIVES}.{fault}",
+            title=f"What is served stays private when {title}",
+            kinds=SERVE,
+            episodes=episode,
+            story="When something goes wrong",
+            judge=stays_private.stays_private(fault),
+        )
     return Claim(
         id=f"egress{SURVIVES}.{fault}",
         title=f"Nothing leaves but by its exits when {title}",

@@ -3,38 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
+from harness.claims.befallen import Befallen, Fate, Times, befallen
 from harness.claims.lookups import Flows, asked_by_node, foreign_names, say_names
 from harness.claims.packets import direct_flows
 from harness.claims.verdict import Expectation, Outcome, Verdict
 from harness.claims.wording import count, listing
 from harness.ledger.episodes import under
-from harness.ledger.facts import FaultSeen, Phase, RequestSeen, RequestSent
+from harness.ledger.facts import RequestSeen, RequestSent
 from harness.ledger.ledger import History, Observation
 
 _LEAST_RATE = 20
 """Requests a second that must have been sent before, during and after (rules of proof, P4)."""
-
-
-class Fate(StrEnum):
-    """What became of a job's traffic under a fault: the first word of the verdict's reason."""
-
-    HELD = "Held"
-    """Answered also while it lasted, by allowed exits alone."""
-    STOPPED = "Stopped"
-    """Nothing was answered while it lasted, and nothing left otherwise."""
-    LEAKED = "Leaked"
-    """Something left otherwise."""
-
-
-@dataclass(frozen=True)
-class _Times:
-    """When a fault was injected, was shown, and was healed: Unix seconds."""
-
-    injected: float
-    shown: float
-    healed: float
 
 
 @dataclass(frozen=True)
@@ -70,16 +50,14 @@ def survives(fault: str) -> Callable[[History, Expectation], Verdict]:
 
 
 def _judge(episode: History, expectation: Expectation) -> Verdict:
-    phases = {seen.phase: (o, seen) for o, seen in episode.of(FaultSeen)}
-    told = tuple(o for o, _ in phases.values())
+    fault = befallen(episode)
+    told, times, happened = fault.told, fault.times, fault.what
     exits = expectation.via + expectation.fallback
     allowed = {a for host in exits for a in host.addresses}
     requests = episode.of(RequestSeen)
     foreign = [(o, r) for o, r in requests if r.peer not in allowed]
     direct = direct_flows(episode, expectation)
     names = foreign_names(asked_by_node(episode, expectation), expectation)
-    times = _times(phases)
-    happened = _happened(phases)
     if foreign or direct or names:
         evidence = tuple(o for o, _ in foreign) + tuple(o for o, _ in direct) + tuple(o for o, _ in names)
         faults = [*_leaks(foreign, times, expectation), *_attempts(direct, foreign, expectation)]
@@ -88,7 +66,7 @@ def _judge(episode: History, expectation: Expectation) -> Verdict:
         return Verdict(Outcome.REFUTED, f"{Fate.LEAKED}: {happened}; {'; '.join(faults)}.", told + evidence)
     sent = [r for _, r in episode.of(RequestSent)]
     controls = tuple(o for o, r in requests if times and r.seen_at < times.injected)
-    missing = list(_missing(phases, times, sent, controls))
+    missing = list(_missing(fault, sent, controls))
     if times is None or missing:
         return Verdict(Outcome.UNPROVEN, f"Not shown: {listing(missing, '; ')}.", told, controls)
     stretches = _stretches(sent, times)
@@ -106,21 +84,8 @@ def _judge(episode: History, expectation: Expectation) -> Verdict:
     )
 
 
-def _times(phases: dict[Phase, tuple[Observation, FaultSeen]]) -> _Times | None:
-    if set(phases) != set(Phase):
-        return None
-    return _Times(*(phases[phase][1].reached_at for phase in Phase))
-
-
-def _happened(phases: dict[Phase, tuple[Observation, FaultSeen]]) -> str:
-    for phase in (Phase.INJECTED, Phase.SHOWN):
-        if phase in phases:
-            return phases[phase][1].what
-    return "nothing is known of the fault"
-
-
 def _leaks(
-    foreign: list[tuple[Observation, RequestSeen]], times: _Times | None, expectation: Expectation
+    foreign: list[tuple[Observation, RequestSeen]], times: Times | None, expectation: Expectation
 ) -> Iterable[str]:
     if not foreign:
         return
@@ -150,7 +115,7 @@ def _attempts(
     yield f"{expectation.node.name} sent packets directly to {said}{nothing}"
 
 
-def _stretches(sent: list[RequestSent], times: _Times) -> tuple[list[RequestSent], ...]:
+def _stretches(sent: list[RequestSent], times: Times) -> tuple[list[RequestSent], ...]:
     """What was begun before it happened, while it lasted and showed, and after it was healed."""
     return (
         [r for r in sent if r.began < times.injected],
@@ -159,21 +124,14 @@ def _stretches(sent: list[RequestSent], times: _Times) -> tuple[list[RequestSent
     )
 
 
-def _missing(
-    phases: dict[Phase, tuple[Observation, FaultSeen]],
-    times: _Times | None,
-    sent: list[RequestSent],
-    controls: tuple[Observation, ...],
-) -> Iterable[str]:
-    for phase in Phase:
-        if phase not in phases:
-            yield f"the fault was not {phase}"
-    if not times:
+def _missing(fault: Befallen, sent: list[RequestSent], controls: tuple[Observation, ...]) -> Iterable[str]:
+    yield from fault.missing
+    if fault.times is None:
         return
     if not controls:
         yield "no request arrived before it"
     names = ("before it", "while it lasted", "after it")
-    for name, requests in zip(names, _stretches(sent, times), strict=True):
+    for name, requests in zip(names, _stretches(sent, fault.times), strict=True):
         if not requests:
             yield f"nothing was sent {name}"
             continue

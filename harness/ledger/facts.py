@@ -255,6 +255,22 @@ class AttemptSeen:
 
 
 @dataclass(frozen=True)
+class RoundAsked:
+    """A host asked for everything that it may not reach, or may, and for its controls, once."""
+
+    by: str
+    way: Way
+    began: float
+    ended: float
+    asked: int
+    connected: tuple[str, ...]
+    """The targets that took a connection."""
+    controls: int
+    """How many controls were asked for beside them."""
+    controls_connected: int
+
+
+@dataclass(frozen=True)
 class PageSeen:
     """A browser opened a page that was promised: what a person would have seen; nothing, where it did not."""
 
@@ -443,6 +459,7 @@ Fact = (
     | RequestSent
     | FaultSeen
     | AttemptSeen
+    | RoundAsked
     | PageSeen
     | CatalogueSeen
     | SecretScan

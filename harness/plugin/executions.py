@@ -78,7 +78,7 @@ class Executions:
     def judge_under(self, fault: type[Fault], example: Example) -> Judged:
         """Run the example while a fault befalls it, then judge. Raises LabError; it may not be healed."""
         began = time.monotonic()
-        claim = catalogue.fault_claim(fault.name, fault.title)
+        claim = catalogue.fault_claim(fault.name, fault.title, example.smoke.kind)
         rendered = self._faulted.get(example.name) or self.stage.render(example)
         self._faulted[example.name] = rendered
         under_fault.run(self.stage, example, rendered, fault)

@@ -64,13 +64,22 @@ class Ask:
         return self.url.startswith("tcp://")
 
 
-def ask(host: RunningHost, asks: Sequence[Ask]) -> list[AttemptSeen]:
-    """Ask for all of this from one host, one after the other. Raises LabError when the host cannot ask."""
+def ask(host: RunningHost, asks: Sequence[Ask], *, seconds: float = _SECONDS) -> list[AttemptSeen]:
+    """Ask for all of this from one host, one after the other.
+
+    Args:
+        host: who asks.
+        asks: for what.
+        seconds: how long each may take, over HTTP.
+
+    Raises:
+        LabError: the host cannot ask.
+    """
     over_http = [a for a in asks if not a.bare]
-    return [*_by_curl(host, over_http), *(_by_nc(host, a) for a in asks if a.bare)]
+    return [*_by_curl(host, over_http, seconds), *(_by_nc(host, a) for a in asks if a.bare)]
 
 
-def _by_curl(host: RunningHost, asks: Sequence[Ask]) -> list[AttemptSeen]:
+def _by_curl(host: RunningHost, asks: Sequence[Ask], seconds: float) -> list[AttemptSeen]:
     if not asks:
         return []
     mark = secrets.token_hex(8)
@@ -82,7 +91,7 @@ def _by_curl(host: RunningHost, asks: Sequence[Ask]) -> list[AttemptSeen]:
         host.run(
             *("sh", "-c", _CURL, mark),
             stdin=("\n".join(lines) + "\n").encode(),
-            environment={"SECONDS_EACH": str(_SECONDS)},
+            environment={"SECONDS_EACH": f"{seconds:g}"},
         )
         .expect()
         .stdout

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from harness.errors import LabError
 from harness.job.example import ServePromise
 from harness.lab.lab import Lab
-from harness.lab.topology import CLIENT, STRANGER, Role
+from harness.lab.topology import CLIENT, STRANGER, Host, Role
 from harness.ledger.facts import AttemptSeen, RegisteredService, TailnetNode, Way
 from harness.management.waiting import wait_until
 from harness.probes.asking import ADDRESS, FULL_NAME, REGISTERED, SHORT_NAME, Ask, ask, in_url
@@ -51,14 +51,7 @@ def ask_everyone(
     asks = [a for n, p in enumerate(promises, 1) for a in of_promise(n, p, joined, domain)]
     node = lab.topology.only(Role.NODE)
     names = [a for a in asks if a.named != ADDRESS]
-    outside = [
-        Ask(Way.DIRECT, f"http://{in_url(str(address))}:{port}/", str(address), port, control=controls)
-        for address in (*node.v4, *node.v6)
-        for port, controls in (
-            *((port, False) for port in sorted({a.port for a in asks} | set(held))),
-            (control[address.version], True),
-        )
-    ]
+    outside = from_outside(node, {a.port for a in asks} | set(held), control)
     outside += [
         Ask(Way.DIRECT, f"http://{in_url(s.address)}:{s.port}/", REGISTERED, s.port, address=address)
         # Its name means nothing to them, so they are told the tailnet addresses behind it as well.
@@ -68,12 +61,24 @@ def ask_everyone(
     inside = [Ask(Way.LOOPBACK, f"http://127.0.0.1:{port}/", "127.0.0.1", port) for port in held]
     _wait_for_netmap(lab, names)
     asking = [
-        pool.submit(_patiently, lab, [*names, *_noticeboards(lab)]),
-        pool.submit(ask, lab.host(STRANGER), [*asks, *_noticeboards(lab), *outside]),
+        pool.submit(_patiently, lab, [*names, *noticeboards(lab)]),
+        pool.submit(ask, lab.host(STRANGER), [*asks, *noticeboards(lab), *outside]),
         pool.submit(ask, lab.host(node.name), inside),
         *(pool.submit(ask, lab.host(host.name), outside) for host in lab.topology.with_role(Role.BYSTANDER)),
     ]
     return [attempt for answers in asking for attempt in answers.result()]
+
+
+def from_outside(node: Host, ports: set[int], control: Mapping[int, int]) -> list[Ask]:
+    """What those outside of the tailnet ask for: each port on each address, and there the control. Pure."""
+    return [
+        Ask(Way.DIRECT, f"http://{in_url(str(address))}:{port}/", str(address), port, control=controls)
+        for address in (*node.v4, *node.v6)
+        for port, controls in (
+            *((port, False) for port in sorted(ports)),
+            (control[address.version], True),
+        )
+    ]
 
 
 def of_promise(
@@ -103,7 +108,8 @@ def _ask(number: int, promise: ServePromise, url: str, named: str) -> Ask:
     return Ask(Way.TAILNET, url, named, port, number, send=promise.send, awaits=promise.contains)
 
 
-def _noticeboards(lab: Lab) -> list[Ask]:
+def noticeboards(lab: Lab) -> list[Ask]:
+    """What every member may see: the control of who asks by the tailnet."""
     return [
         Ask(Way.TAILNET, f"http://{host.name}.{lab.topology.tailnet_domain}/", FULL_NAME, 80, control=True)
         for host in lab.topology.with_role(Role.MEMBER)

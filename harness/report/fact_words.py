@@ -163,6 +163,15 @@ def _(fact: f.RequestSent, names: Names) -> str:
 
 
 @describe.register
+def _(fact: f.RoundAsked, names: Names) -> str:  # noqa: ARG001
+    got = ", ".join(fact.connected) or "no connection"
+    controls = (
+        f"; of its {fact.controls} controls {fact.controls_connected} answered" if fact.controls else ""
+    )
+    return f"{fact.by} asked for {amount(fact.asked, 'thing')} ({fact.way}): {got}{controls}"
+
+
+@describe.register
 def _(fact: f.FaultSeen, names: Names) -> str:  # noqa: ARG001
     return f"{fact.fault} {fact.phase}: {fact.what}"
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.claims import catalogue
-from harness.claims.survives import Fate
+from harness.claims.befallen import Fate
 from harness.claims.verdict import Outcome, Verdict
 from harness.errors import LabError
 from harness.ledger.episodes import under

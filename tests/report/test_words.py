@@ -128,6 +128,14 @@ TOLD: list[tuple[f.Fact, str]] = [
         f.RequestSent("drum-2", 1.0, 3.0, "", "HTTP 503: closed"),
         "request drum-2 was sent: no answer (HTTP 503: closed), after 3.00 s",
     ),
+    (
+        f.RoundAsked("outsider", f.Way.DIRECT, 1.0, 1.2, 9, (), 3, 2),
+        "outsider asked for 9 things (direct): no connection; of its 3 controls 2 answered",
+    ),
+    (
+        f.RoundAsked("client", f.Way.TAILNET, 1.0, 1.2, 1, ("http://web/",), 0, 0),
+        "client asked for 1 thing (tailnet): http://web/",
+    ),
     (f.FaultSeen("exit-deleted", f.Phase.SHOWN, 1.0, "it is gone"), "exit-deleted shown: it is gone"),
     (f.ObserverFailed("capture", "died"), "capture failed: died"),
     (f.EpisodeEnded(1.0, 3.5, "complete", ("late",)), "ended after 2.5 s: complete; late"),
