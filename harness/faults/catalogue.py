@@ -3,12 +3,19 @@
 from collections.abc import Mapping
 
 from harness.errors import UsageError
-from harness.faults import control, daemon, exits, network, placement
+from harness.faults import certificates, control, daemon, exits, network, placement
 from harness.faults.fault import Fault
 
 FAULTS: Mapping[str, type[Fault]] = {
     fault.name: fault
-    for fault in (*exits.FAULTS, *daemon.FAULTS, *control.FAULTS, *network.FAULTS, *placement.FAULTS)
+    for fault in (
+        *exits.FAULTS,
+        *daemon.FAULTS,
+        *control.FAULTS,
+        *certificates.FAULTS,
+        *network.FAULTS,
+        *placement.FAULTS,
+    )
 }
 ALL = "all"
 

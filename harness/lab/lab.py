@@ -1,9 +1,10 @@
 """The lab: owns every host of a topology, from nothing to ready and back to nothing."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -183,6 +184,18 @@ class Lab:
             stage.update("joins the tailnet")
             member.join(server.login_server, server.member_key(member.membership))
             return member
+
+    def certificate(self, names: Sequence[str], *, not_after: datetime) -> bytes:
+        """A certificate of the lab's CA for some names, with its chain and its key, all as PEM.
+
+        Args:
+            names: names and addresses.
+            not_after: when it ends, which may be past.
+        """
+        issued = self._authority.issue_cert(
+            *names, not_before=not_after - timedelta(days=1), not_after=not_after
+        )
+        return b"".join(blob.bytes() for blob in (issued.private_key_pem, *issued.cert_chain_pems))
 
     def host(self, name: str) -> RunningHost:
         """A running host by name. Raises LabError naming those there are."""

@@ -23,6 +23,7 @@ from harness.ledger.episodes import (
 from harness.ledger.facts import EpisodeEnded
 from harness.probes import as_it_stands, fallback, guard, ports, under_fault
 from harness.probes.stage import Stage, site_values
+from harness.probes.under_fault import Pace
 
 _Run = Callable[[Stage, Example, Rendered], None]
 _FURTHER: Mapping[str, _Run] = {
@@ -75,13 +76,13 @@ class Executions:
             raise
         return Judged(claim, example, verdict, time.monotonic() - began)
 
-    def judge_under(self, fault: type[Fault], example: Example) -> Judged:
+    def judge_under(self, fault: type[Fault], example: Example, pace: Pace) -> Judged:
         """Run the example while a fault befalls it, then judge. Raises LabError; it may not be healed."""
         began = time.monotonic()
         claim = catalogue.fault_claim(fault.name, fault.title, example.smoke.kind)
         rendered = self._faulted.get(example.name) or self.stage.render(example)
         self._faulted[example.name] = rendered
-        under_fault.run(self.stage, example, rendered, fault)
+        under_fault.run(self.stage, example, rendered, fault, pace)
         expectation = expectation_of(example, rendered, self.stage.lab.topology)
         verdict = catalogue.judge(claim, self.stage.ledger.history(example.name), expectation)
         return Judged(claim, example, verdict, time.monotonic() - began)

@@ -25,6 +25,7 @@ from harness.plugin.labs import Labs
 from harness.plugin.reporting import RECORDING, RUN_OF_CONTROLLER, open_recording, run_id
 from harness.plugin.workers import OFFERED, REFUSED, Controller, is_worker, tell_controller
 from harness.probes.stage import Stage
+from harness.probes.under_fault import Pace
 from harness.run.interrupts import Interrupts
 
 if TYPE_CHECKING:
@@ -56,6 +57,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="",
         help="what shall befall the examples, comma separated, or `all` (default: nothing); "
         f"there are {', '.join(FAULTS)}",
+    )
+    group.addoption(
+        "--fault-rate",
+        metavar="N",
+        type=int,
+        default=Pace.rate,
+        help=f"requests a second from where a worker runs while something befalls it (default: {Pace.rate})",
+    )
+    group.addoption(
+        "--fault-seconds",
+        metavar="SECONDS",
+        type=float,
+        default=Pace.seconds,
+        help=f"how long what befalls an example lasts, once it shows (default: {Pace.seconds:g})",
     )
 
 
@@ -203,8 +218,9 @@ def survived(
 ) -> Judged:
     """The verdict on an example that a fault befell; a lab that is not healed is not used again."""
     executions = claim_labs.executions(example.control_program)
+    pace = Pace(request.config.getoption("--fault-rate"), request.config.getoption("--fault-seconds"))
     try:
-        found = executions.judge_under(fault, example)
+        found = executions.judge_under(fault, example, pace)
     except NoTailCarError:
         claim_labs.discard(example.control_program)
         raise

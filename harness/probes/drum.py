@@ -13,21 +13,20 @@ from harness.lab.topology import Role
 from harness.ledger.facts import RequestSent
 from harness.management.exec_stream import ExecStream
 
-RATE = 25
-"""Requests a second."""
 _END_SECONDS = 15
 
 
 class Drum:
     """Owns one drum; it beats from when it is made until it is ended."""
 
-    def __init__(self, lab: Lab, container: str, prefix: str, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, lab: Lab, container: str, prefix: str, rate: int, pool: ThreadPoolExecutor) -> None:
         """Begin to send from the network namespace of a container of the node, by the proxies it was given.
 
         Args:
             lab: where.
             container: the container's name in the node's engine; a main task's.
             prefix: begins each token.
+            rate: requests a second.
             pool: has a thread to spare until the drum is ended.
 
         Raises:
@@ -44,7 +43,7 @@ class Drum:
         self._heard = threading.Condition()
         self._stream: ExecStream = lab.node.host.open(
             *("nsenter", "-t", pid, "-n", "python3", "-u", f"{FILES}/drum.py"),
-            *(f"/proc/{pid}/environ", prefix, str(RATE), *urls),
+            *(f"/proc/{pid}/environ", prefix, str(rate), *urls),
         )
         self._reading: Future[None] = pool.submit(self._read)
 

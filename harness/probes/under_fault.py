@@ -17,7 +17,7 @@ from harness.ledger.episodes import under
 from harness.ledger.facts import EpisodeEnded, Fact, FaultSeen, Phase, RequestSent, RoundAsked
 from harness.management.waiting import wait_until
 from harness.probes import packets, recording, watch
-from harness.probes.drum import RATE, Drum
+from harness.probes.drum import Drum
 from harness.probes.held import Held, placed
 from harness.probes.rounds import Rounds
 from harness.probes.secret_scan import Secret
@@ -50,17 +50,29 @@ class _Amounts:
     after: int
 
 
-_REQUESTS = _Amounts(RATE, 3 * RATE, 7, RATE)
-_ROUNDS = _Amounts(2, 4, 8, 2)
+@dataclass(frozen=True)
+class Pace:
+    """How hard a job is put to the test."""
+
+    rate: int = 25
+    """Requests a second that are sent from where a worker runs."""
+    seconds: float = 3.0
+    """How long a fault lasts, once it shows."""
+
+    def amounts(self, *, serves: bool) -> _Amounts:
+        """What is waited for; a service is asked in rounds, each of which takes a second at most."""
+        if serves:
+            return _Amounts(2, 4, self.seconds + 5, 2)
+        return _Amounts(self.rate, round(self.rate * self.seconds), self.seconds + 4, self.rate)
 
 
-def run(stage: Stage, example: Example, rendered: Rendered, kind: type[Fault]) -> None:
+def run(stage: Stage, example: Example, rendered: Rendered, kind: type[Fault], pace: Pace) -> None:
     """Run the example, let the fault happen, fill the ledger. Raises LabError, also when it does not heal."""
     with (
         stage.progress.stage(example.name, f"{kind.name}: {kind.title}") as shown,
         ThreadPoolExecutor(12, thread_name_prefix="fault") as pool,
     ):
-        _Episode(stage, example, rendered, pool, shown.update).run(kind)
+        _Episode(stage, example, rendered, pace=pace, pool=pool, progress=shown.update).run(kind)
 
 
 class _Episode:
@@ -71,6 +83,8 @@ class _Episode:
         stage: Stage,
         example: Example,
         rendered: Rendered,
+        *,
+        pace: Pace,
         pool: ThreadPoolExecutor,
         progress: Callable[[str], None],
     ) -> None:
@@ -78,6 +92,7 @@ class _Episode:
         self._lab = stage.lab
         self._example = example
         self._rendered = rendered
+        self._pace = pace
         self._pool = pool
         self._progress = progress
         self._serves = bool(example.smoke.serve)
@@ -135,7 +150,7 @@ class _Episode:
     def _traffic(self, held: Held, known: set[str]) -> Traffic:
         if not self._serves:
             prefix = f"drum-{held.allocations[0].id[:8]}"
-            return Drum(self._lab, held.containers[0], prefix, self._pool)
+            return Drum(self._lab, held.containers[0], prefix, self._pace.rate, self._pool)
         client = self._lab.control.client
         joined = wait_until(
             lambda: [n for n in client.nodes() if n.id not in known] or None,
@@ -156,7 +171,7 @@ class _Episode:
                 self._write(fact, "sender")
 
     def _happen(self, fault: Fault, traffic: Traffic, began: float) -> str:
-        amounts = _ROUNDS if self._serves else _REQUESTS
+        amounts = self._pace.amounts(serves=self._serves)
 
         def reached(phase: Phase, at: float, what: str) -> float:
             self._write(FaultSeen(fault.name, phase, at, what), "harness")
