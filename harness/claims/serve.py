@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from harness.claims.verdict import Expectation, Outcome, Served, Verdict
 from harness.claims.wording import count, listing
-from harness.ledger.facts import AttemptSeen, PageSeen, PortsHeld, Way
+from harness.ledger.facts import AttemptSeen, PageSeen, PortsHeld, ServeSeen, Way
 from harness.ledger.ledger import History, Observation
 
 CLIENT = "client"
@@ -130,14 +130,24 @@ def private(history: History, expectation: Expectation) -> Verdict:
 
     Returns:
         Refuted by a connection from outside to any port that is served or that the job was given, on any
-        address of the node. Unproven when an address or port was not tried by a host, when that host was not
-        shown to reach the node at that address, or when no backend was shown alive.
+        address of the node, and by Funnel, for which the lab's internet has no servers. Unproven when an
+        address or port was not tried by a host, when that host was not shown to reach the node at that
+        address, when tailscaled was not asked for Funnel, or when no backend was shown alive.
     """
     attempts = [(o, a) for o, a in history.of(AttemptSeen) if a.way is Way.DIRECT]
     held = {port for _, seen in history.of(PortsHeld) for port in seen.ports}
     served = {a.port for _, a in history.of(AttemptSeen) if a.way is Way.TAILNET and a.promise}
     controls = tuple(o for o, a in attempts if a.control and a.connected)
     reached = [(o, a) for o, a in attempts if not a.control and a.connected]
+    configured = history.of(ServeSeen)
+    if funnel := [(o, seen) for o, seen in configured if seen.funnel]:
+        open_to_all = listing(sorted({at for _, seen in funnel for at in seen.funnel}))
+        return Verdict(
+            Outcome.REFUTED,
+            f"Funnel is on: the whole internet may reach {open_to_all} by Tailscale's own servers.",
+            tuple(o for o, _ in funnel),
+            controls,
+        )
     if reached:
         return Verdict(
             Outcome.REFUTED,
@@ -165,6 +175,8 @@ def private(history: History, expectation: Expectation) -> Verdict:
         missing.append("nobody asked for what is served" if expectation.outside else "no host is outside")
     node = expectation.node.name
     alive = tuple(o for o, a in history.of(AttemptSeen) if a.way is Way.LOOPBACK and a.connected)
+    if not configured:
+        missing.append("tailscaled was not asked whether Funnel is on")
     if not alive:
         missing.append("no backend was shown alive on the node itself")
     if not any(a.promise and a.connected for _, a in _by(history, CLIENT, Way.TAILNET)):
@@ -177,7 +189,7 @@ def private(history: History, expectation: Expectation) -> Verdict:
         f"{count(len(expectation.node.addresses), 'address', 'addresses')} of {node} and got "
         f"no connection, while they reached the control listener on each, and the backend answered on the "
         f"node itself.",
-        evidence,
+        (*evidence, *(o for o, _ in configured)),
         (*controls, *alive),
     )
 

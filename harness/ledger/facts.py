@@ -219,6 +219,15 @@ class ExitWithdrawn:
     """Those that the control server still lists as approved."""
 
 
+@dataclass(frozen=True)
+class ServeSeen:
+    """What an allocation's tailscaled says that it publishes by Serve."""
+
+    allocation: str
+    funnel: tuple[str, ...]
+    """What it lets the whole internet reach by Funnel: HOST:PORT."""
+
+
 class Way(StrEnum):
     """By which network somebody tried to reach something."""
 
@@ -453,6 +462,7 @@ Fact = (
     | TaskLog
     | AllocationSeen
     | PortsHeld
+    | ServeSeen
     | LaunchSeen
     | TailnetSeen
     | ExitWithdrawn

@@ -177,6 +177,8 @@ class _Episode:
             tuple(port for a in allocations for port in self.lab.node.nomad.ports(a.id)),
         )
         self.write(held, "nomad")
+        running = [a.id for a in allocations if not a.over]
+        configured = [self.pool.submit(serve.published, self.lab, a) for a in running]
         registered: tuple[RegisteredService, ...] = ()
         if rendered.in_consul:
             catalogue = consul.look(self.lab.node.consul, [a.id for a in allocations])
@@ -193,6 +195,8 @@ class _Episode:
         )
         for attempt in attempts:
             self.write(attempt, attempt.by)
+        for each in configured:
+            self.write(each.result(), "tailscaled")
         if host := browsing.with_browser(self.lab):
             for page in browsing.pages(attempts, CLIENT):
                 picture = self.stage.ledger.file.with_name(f"{self.example.name}-page-{page.promise}.png")

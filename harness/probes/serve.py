@@ -4,6 +4,7 @@ Each asker has a control, asked by the same command: members ask for the noticeb
 may see; those outside ask for a listener of the harness's own on the Nomad node.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,8 +14,9 @@ from urllib.parse import urlsplit
 from harness.errors import LabError
 from harness.job.example import ServePromise
 from harness.lab.lab import Lab
+from harness.lab.running_host import FILES
 from harness.lab.topology import CLIENT, STRANGER, Host, Role
-from harness.ledger.facts import AttemptSeen, RegisteredService, TailnetNode, Way
+from harness.ledger.facts import AttemptSeen, RegisteredService, ServeSeen, TailnetNode, Way
 from harness.management.waiting import wait_until
 from harness.probes.asking import ADDRESS, FULL_NAME, REGISTERED, SHORT_NAME, Ask, ask, in_url
 
@@ -67,6 +69,17 @@ def ask_everyone(
         *(pool.submit(ask, lab.host(host.name), outside) for host in lab.topology.with_role(Role.BYSTANDER)),
     ]
     return [attempt for answers in asking for attempt in answers.result()]
+
+
+def published(lab: Lab, allocation: str) -> ServeSeen:
+    """What an allocation's tailscaled says that it publishes. Raises LabError when it does not say."""
+    said = lab.node.host.run(f"{FILES}/daemon.sh", allocation, "serve", "status", "--json").expect()
+    config = json.loads(said.stdout)
+    parts = [config, *(config.get("Services") or {}).values(), *(config.get("Foreground") or {}).values()]
+    return ServeSeen(
+        allocation,
+        tuple(sorted(at for part in parts for at, on in (part.get("AllowFunnel") or {}).items() if on)),
+    )
 
 
 def from_outside(node: Host, ports: set[int], control: Mapping[int, int]) -> list[Ask]:

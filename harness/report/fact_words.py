@@ -146,6 +146,11 @@ def _(fact: f.PortsHeld, names: Names) -> str:  # noqa: ARG001
 
 
 @describe.register
+def _(fact: f.ServeSeen, names: Names) -> str:  # noqa: ARG001
+    return f"tailscaled publishes by Funnel, to the whole internet: {', '.join(fact.funnel) or 'nothing'}"
+
+
+@describe.register
 def _(fact: f.LaunchSeen, names: Names) -> str:  # noqa: ARG001
     return f"launched {fact.job}, {'forced' if fact.forced else 'by its schedule'}"
 

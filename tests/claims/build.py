@@ -38,6 +38,7 @@ from harness.ledger.facts import (
     PortsScanned,
     RequestSeen,
     SecretScan,
+    ServeSeen,
     TailnetNode,
     TailnetSeen,
     TaskEnd,
@@ -303,6 +304,7 @@ def good() -> Story:
         tailnet(Moment.RUNNING, EXIT_MEMBER, CLIENT_MEMBER, JOB_MEMBER),
         tailnet(Moment.AFTER, EXIT_MEMBER, CLIENT_MEMBER),
         PortsHeld("alloc-1", BACKEND_PORTS),
+        ServeSeen("alloc-1", ()),
         *(
             attempt(by, port, promise, named)
             for by in ("client", "stranger")

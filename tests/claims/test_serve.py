@@ -7,7 +7,7 @@ import pytest
 
 from harness.claims.verdict import Outcome, Served
 from harness.ledger.episodes import AS_IT_STANDS
-from harness.ledger.facts import AttemptSeen, PageSeen, PortsHeld, Way
+from harness.ledger.facts import AttemptSeen, PageSeen, PortsHeld, ServeSeen, Way
 from tests.claims.build import (
     BACKEND_PORTS,
     NODE4,
@@ -190,3 +190,15 @@ def test_what_was_not_tried_or_not_shown_is_not_proven(without: Callable[[Attemp
 
 def test_with_nobody_outside_nothing_is_proven() -> None:
     assert good().verdict(PRIVATE, expecting(outside=frozenset())).outcome is Outcome.UNPROVEN
+
+
+def test_funnel_refutes_that_it_is_private() -> None:
+    verdict = good().add(AS_IT_STANDS, ServeSeen("alloc-2", ("web.tailnet.test:443",))).verdict(PRIVATE)
+    assert verdict.outcome is Outcome.REFUTED
+    assert "Funnel is on: the whole internet may reach web.tailnet.test:443" in verdict.reason
+
+
+def test_who_was_not_asked_for_funnel_is_not_proven_private() -> None:
+    verdict = good().drop(ServeSeen).verdict(PRIVATE)
+    assert verdict.outcome is Outcome.UNPROVEN
+    assert "whether Funnel is on" in verdict.reason

@@ -136,6 +136,11 @@ TOLD: list[tuple[f.Fact, str]] = [
         f.RoundAsked("client", f.Way.TAILNET, 1.0, 1.2, 1, ("http://web/",), 0, 0),
         "client asked for 1 thing (tailnet): http://web/",
     ),
+    (f.ServeSeen("a", ()), "tailscaled publishes by Funnel, to the whole internet: nothing"),
+    (
+        f.ServeSeen("a", ("web.tailnet.test:443",)),
+        "tailscaled publishes by Funnel, to the whole internet: web.tailnet.test:443",
+    ),
     (f.FaultSeen("exit-deleted", f.Phase.SHOWN, 1.0, "it is gone"), "exit-deleted shown: it is gone"),
     (f.ObserverFailed("capture", "died"), "capture failed: died"),
     (f.EpisodeEnded(1.0, 3.5, "complete", ("late",)), "ended after 2.5 s: complete; late"),
