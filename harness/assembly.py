@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from docker import DockerClient
@@ -67,12 +67,17 @@ def ready_lab(
     run: Run,
     progress: Progress,
     program: ControlProgram = ControlProgram.HEADSCALE,
+    *,
+    lasting_agent: bool = False,
 ) -> Iterator[Ready]:
     """Engine, images, lab with this control program: for the time of the block.
 
+    With a lasting agent, Nomad's client and its server are two, and the client may be restarted; they are ready
+    some seconds later.
+
     Raises UsageError for what the person gave, LabError for what does not come up.
     """
-    topology = topology_file.load(topology_path, program)
+    topology = replace(topology_file.load(topology_path, program), lasting_agent=lasting_agent)
     with engine_of(run, progress) as engine:
         images = supplied(topology, run, engine, progress)
         client = engine.client()

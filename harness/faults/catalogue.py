@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from harness.errors import UsageError
-from harness.faults import certificates, control, daemon, exits, network, placement
+from harness.faults import agent, certificates, control, daemon, exits, network, placement
 from harness.faults.fault import Fault
 
 FAULTS: Mapping[str, type[Fault]] = {
@@ -15,6 +15,7 @@ FAULTS: Mapping[str, type[Fault]] = {
         *certificates.FAULTS,
         *network.FAULTS,
         *placement.FAULTS,
+        *agent.FAULTS,
     )
 }
 ALL = "all"

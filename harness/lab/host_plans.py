@@ -194,14 +194,19 @@ def _member() -> _Inhabitant:
     )
 
 
-def _node() -> _Inhabitant:
-    settings = (
-        File(name, (places.fixtures() / "nomad" / name).read_bytes()) for name in ("agent.hcl", "consul.hcl")
+_NODE_PROGRAMS = (
+    *("start.sh", "look.sh", "listen.sh", "hold.sh", "escape.sh", "daemon.sh", "reboot.sh", "drum.py"),
+)
+_NODE_SETTINGS = ("agent.hcl", "client.hcl", "server.hcl", "consul.hcl")
+
+
+def _node(topology: Topology) -> _Inhabitant:
+    settings = (File(name, (places.fixtures() / "nomad" / name).read_bytes()) for name in _NODE_SETTINGS)
+    return _Inhabitant(
+        command=(f"{FILES}/start.sh",),
+        files=(*_programs("nomad", *_NODE_PROGRAMS), *settings),
+        environment={"NOTAILCAR_LASTING": "1"} if topology.lasting_agent else {},
     )
-    programs = _programs(
-        "nomad", "start.sh", "look.sh", "listen.sh", "hold.sh", "escape.sh", "daemon.sh", "drum.py"
-    )
-    return _Inhabitant(command=(f"{FILES}/start.sh",), files=(*programs, *settings))
 
 
 def _programs(folder: str, *names: str) -> tuple[File, ...]:
@@ -237,7 +242,7 @@ def plan(
     elif host.role is Role.MEMBER:
         inhabitant = _member()
     elif host.role is Role.NODE:
-        inhabitant = _node()
+        inhabitant = _node(topology)
     else:
         inhabitant = _Inhabitant(files=_programs("scan", "scan.py"))
     rights = NODE_RIGHTS if host.role is Role.NODE else {}

@@ -121,6 +121,8 @@ class Topology:
     internet: Internet
     hosts: tuple[Host, ...]
     program: ControlProgram = ControlProgram.HEADSCALE
+    lasting_agent: bool = False
+    """Whether the node's Nomad agent is a client alone, which keeps what it knows and may be restarted."""
 
     def host(self, name: str) -> Host:
         """The host of that name. Raises KeyError."""

@@ -169,11 +169,15 @@ def claim_labs(request: pytest.FixtureRequest) -> Iterator[Labs]:
     """The labs of this process, and what is run in them: removed after the last claim."""
     recording = request.config.stash[RECORDING]
     file = Path(request.config.getoption("--topology"))
+    lasting = bool(request.config.getoption("--faults"))
     with Interrupts() as interrupts, recording.progress, recording.ledger() as ledger:
 
         @contextmanager
         def stage(program: ControlProgram) -> Iterator[Stage]:
-            with recording.run(program) as run, ready_lab(file, run, recording.progress, program) as ready:
+            with (
+                recording.run(program) as run,
+                ready_lab(file, run, recording.progress, program, lasting_agent=lasting) as ready,
+            ):
                 recording.ready(ready)
                 yield Stage(ready.lab, run, ledger, recording.progress)
 
