@@ -72,8 +72,8 @@ def ready_lab(
 ) -> Iterator[Ready]:
     """Engine, images, lab with this control program: for the time of the block.
 
-    With a lasting agent, Nomad's client and its server are two, and the client may be restarted; they are ready
-    some seconds later.
+    With a lasting agent, Nomad's client and its server are two, and the client may be restarted; they are
+    ready some seconds later.
 
     Raises UsageError for what the person gave, LabError for what does not come up.
     """
