@@ -39,7 +39,7 @@ class Rendered:
 
     @property
     def sealed(self) -> frozenset[str]:
-        """The main tasks that have no network of the node's: one with loopback alone, their own or another's."""
+        """The main tasks that are not on the node's network: in one of their own, or of another container."""
         return frozenset(
             task["Name"]
             for group in self.job.get("TaskGroups") or ()

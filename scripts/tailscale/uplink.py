@@ -276,7 +276,9 @@ class Door:
         self._open += 1
         try:
             if self._open <= _MOST_CONNECTIONS and self._may(writer.get_extra_info("socket")):
-                await self._serve(reader, writer)
+                # At the program's end, of which asyncio's streams would complain.
+                with suppress(asyncio.CancelledError):
+                    await self._serve(reader, writer)
         finally:
             self._open -= 1
             with suppress(OSError):

@@ -205,7 +205,7 @@ def test_who_was_not_asked_for_funnel_is_not_proven_private() -> None:
 
 
 SEALED = expecting(sealed=frozenset({"web"}))
-IN_PLACE = attempt("node", 8080, 0, "web-alloc-1", way=Way.LOOPBACK)
+IN_PLACE = attempt("node", 8080, 0, "web-alloc-1", way=Way.LOOPBACK, connected=True)
 
 
 def test_a_sealed_backend_is_alive_where_it_answers_in_its_own_network() -> None:
