@@ -24,6 +24,18 @@ MARK = "escape"
 _CONTROL_MARK = f"control-{MARK}"
 
 
+def control(stage: Stage, example: Example, pool: ThreadPoolExecutor) -> None:
+    """Try from the node itself, and fill the ledger. Raises LabError when an observer is dead."""
+    lab = stage.lab
+    begun = watch.mark(lab, pool)
+    began = time.time()
+    own = _try(lab, "$$", _CONTROL_MARK)
+    seen, _ = watch.since(lab, begun, pool)
+    _write(stage, example, ESCAPE_CONTROL, EscapeTried(NODE, "", *own))
+    recording.write(stage.ledger, seen, subject=example.name, episode=ESCAPE_CONTROL)
+    _write(stage, example, ESCAPE_CONTROL, EpisodeEnded(began, time.time(), "it was tried from the node"))
+
+
 def run(
     stage: Stage,
     example: Example,
@@ -31,19 +43,12 @@ def run(
     allocations: Iterable[Allocation],
     pool: ThreadPoolExecutor,
 ) -> None:
-    """Try from the node itself, then from every main task of these allocations, and fill the ledger.
+    """Try from every main task of these allocations, and fill the ledger.
 
     Raises LabError when an observer is dead. Attempts that fail are what is hoped for, and no error.
     """
     lab = stage.lab
     begun = watch.mark(lab, pool)
-    began = time.time()
-    own = _try(lab, "$$", _CONTROL_MARK)
-    seen, middle = watch.since(lab, begun, pool)
-    _write(stage, example, ESCAPE_CONTROL, EscapeTried(NODE, "", *own))
-    recording.write(stage.ledger, seen, subject=example.name, episode=ESCAPE_CONTROL)
-    _write(stage, example, ESCAPE_CONTROL, EpisodeEnded(began, time.time(), "it was tried from the node"))
-
     began = time.time()
     tasks = 0
     # A token is the first label of a name as well: it must be short, whatever the task is called.
@@ -54,7 +59,7 @@ def run(
                 tried = _try(lab, pid, f"{MARK}-{allocation.id[:8]}-{tasks}")
                 _write(stage, example, ESCAPE, EscapeTried(task, allocation.id, *tried))
                 tasks += 1
-    seen, _ = watch.since(lab, middle, pool)
+    seen, _ = watch.since(lab, begun, pool)
     recording.write(stage.ledger, seen, subject=example.name, episode=ESCAPE)
     _write(stage, example, ESCAPE, EpisodeEnded(began, time.time(), f"it was tried from {tasks} tasks"))
 

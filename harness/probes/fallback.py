@@ -17,7 +17,7 @@ from harness.job.submission import Submission
 from harness.lab.topology import Membership
 from harness.ledger.episodes import EXIT_WITHDRAWN, PORTS
 from harness.ledger.facts import EpisodeEnded, ExitWithdrawn, Fact
-from harness.probes import following, ports, recording, watch
+from harness.probes import escape, following, ports, recording, watch
 from harness.probes.secret_scan import Secret
 from harness.probes.stage import Stage
 
@@ -31,9 +31,7 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
 
     egress = example.smoke.egress
     via = egress.via if egress else ()
-    # Attempts to escape would be traffic of the job: with them, ports have an execution of their own.
-    known = stage.ledger.history(example.name).episode(PORTS)
-    looks = not known and not (egress and egress.confined)
+    looks = not stage.ledger.history(example.name).episode(PORTS)
     with (
         stage.progress.stage(example.name, f"without {', '.join(via)}: a fallback has to serve"),
         ThreadPoolExecutor(8, thread_name_prefix="fallback") as pool,
@@ -43,6 +41,9 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
         for fact in withdrawn:
             write(fact, "headscale")
         secret = Secret(lab.control.member_key(Membership(tags=example.smoke.tags)))
+        if looks and egress and egress.confined:
+            # What is tried from the job itself is in this episode: what came out would be its traffic.
+            escape.control(stage, example, pool)
         begin = watch.mark(lab, pool)
         with (
             Submission(lab.node.nomad, rendered, EXIT_WITHDRAWN) as submission,

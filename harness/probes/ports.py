@@ -117,6 +117,8 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
         stage.progress.stage(example.name, "its node, looked into and scanned") as shown,
     ):
         secret = Secret(lab.control.member_key(Membership(tags=example.smoke.tags)))
+        if example.smoke.egress and example.smoke.egress.confined:
+            escape.control(stage, example, pool)
         with (
             Submission(lab.node.nomad, rendered, PORTS) as submission,
             Observers(stage, example, pool) as observers,
