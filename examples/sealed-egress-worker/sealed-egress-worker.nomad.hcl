@@ -144,12 +144,12 @@ locals {
   http_port  = 1056
 
   # A container can only join one that runs, and prestart tasks are all started at the same time. So those who
-  # join wait for the service that Nomad registers when tailscale's container is there: until then, this
-  # asks for a variable that there is not.
+  # join wait for the service that Nomad registers when tailscale's container is there: until then, this asks
+  # for a variable that there is not, at the one path that is the task's alone.
   when_sealed = <<-EOT
-    {{ $here := env "NOMAD_ALLOC_ID" }}{{ $there := "" }}
-    {{ range nomadService "sealed-egress-worker-network" }}{{ if eq .AllocID $here }}{{ $there = .ID }}{{ end }}{{ end }}
-    {{ if not $there }}{{ nomadVar "nomad/jobs/sealed-egress-worker/sealed-egress-worker/tailscale" }}{{ end }}
+    {{ $here := env "NOMAD_ALLOC_ID" }}{{ $there := false }}
+    {{ range nomadService "sealed-network" }}{{ if eq .AllocID $here }}{{ $there = true }}{{ end }}{{ end }}
+    {{ if not $there }}{{ printf "nomad/jobs/%s/%s/%s" (env "NOMAD_JOB_ID") (env "NOMAD_GROUP_NAME") (env "NOMAD_TASK_NAME") | nomadVar }}{{ end }}
   EOT
 }
 
@@ -203,7 +203,7 @@ job "sealed-egress-worker" {
 
       # Says to the others that there is a network to join.
       service {
-        name     = "sealed-egress-worker-network"
+        name     = "sealed-network"
         provider = "nomad"
       }
 

@@ -97,12 +97,12 @@ locals {
   web_port = 8080
 
   # A container can only join one that runs, and prestart tasks are all started at the same time. So those who
-  # join wait for the service that Nomad registers when tailscale's container is there: until then, this
-  # asks for a variable that there is not.
+  # join wait for the service that Nomad registers when tailscale's container is there: until then, this asks
+  # for a variable that there is not, at the one path that is the task's alone.
   when_sealed = <<-EOT
-    {{ $here := env "NOMAD_ALLOC_ID" }}{{ $there := "" }}
-    {{ range nomadService "sealed-private-service-network" }}{{ if eq .AllocID $here }}{{ $there = .ID }}{{ end }}{{ end }}
-    {{ if not $there }}{{ nomadVar "nomad/jobs/sealed-private-service/sealed-private-service/tailscale" }}{{ end }}
+    {{ $here := env "NOMAD_ALLOC_ID" }}{{ $there := false }}
+    {{ range nomadService "sealed-network" }}{{ if eq .AllocID $here }}{{ $there = true }}{{ end }}{{ end }}
+    {{ if not $there }}{{ printf "nomad/jobs/%s/%s/%s" (env "NOMAD_JOB_ID") (env "NOMAD_GROUP_NAME") (env "NOMAD_TASK_NAME") | nomadVar }}{{ end }}
   EOT
 }
 
@@ -166,7 +166,7 @@ job "sealed-private-service" {
 
       # Says to the others that there is a network to join.
       service {
-        name     = "sealed-private-service-network"
+        name     = "sealed-network"
         provider = "nomad"
       }
 
