@@ -21,7 +21,13 @@ DECLARED: dict[str, dict[str, str]] = tomllib.loads(
     (REPOSITORY / "modules/nomad/sealed-differences.toml").read_text(encoding="utf-8")
 )
 
-NAMED = {"tailnet_name": "node", "secrets_path": "nomad/jobs/node", "uplink_allow": "relay*.example.net:443"}
+# What each example has for itself: names, how often it is checked, whom it may reach.
+NAMED = {
+    "tailnet_name": "node",
+    "secrets_path": "nomad/jobs/node",
+    "uplink_allow": "relay*.example.net:443",
+    "check_interval": "7s",
+}
 # Each variable of the snippet, none at its default: so a task that does not use one differs.
 CHANGED = {
     **NAMED,
@@ -36,7 +42,6 @@ CHANGED = {
     "tailscale_image": "example.com/tailscale:1",
     "guard_image": "example.com/guard:1",
     "uplink_image": "example.com/python:1",
-    "check_interval": "7s",
 }
 SETTINGS = pytest.mark.parametrize("given", [{**NAMED, "exit_node": "exit-a"}, CHANGED], ids=["few", "all"])
 
