@@ -303,8 +303,8 @@ def listen_at(path: Path) -> socket.socket:
 
 def listen_on(port: int) -> socket.socket:
     """Listen on 127.0.0.1."""
-    # The protocol is named: asyncio sets TCP_NODELAY only where it knows TCP, and small packets would wait for
-    # each other, 40 ms at a time.
+    # The protocol is named: asyncio sets TCP_NODELAY only where it knows TCP, and small packets would wait
+    # for each other, 40 ms at a time.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
