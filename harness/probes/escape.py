@@ -48,6 +48,7 @@ def run(
     Raises LabError when an observer is dead. Attempts that fail are what is hoped for, and no error.
     """
     lab = stage.lab
+    proxy = _proxy_of_sidecars(rendered)
     begun = watch.mark(lab, pool)
     began = time.time()
     tasks = 0
@@ -56,7 +57,7 @@ def run(
         for task in main_tasks(rendered).get(allocation.group, ()):
             pid = _process(lab, f"{task}-{allocation.id}")
             if pid:
-                tried = _try(lab, pid, f"{MARK}-{allocation.id[:8]}-{tasks}")
+                tried = _try(lab, pid, f"{MARK}-{allocation.id[:8]}-{tasks}", proxy)
                 _write(stage, example, ESCAPE, EscapeTried(task, allocation.id, *tried))
                 tasks += 1
     seen, _ = watch.since(lab, begun, pool)
@@ -64,10 +65,19 @@ def run(
     _write(stage, example, ESCAPE, EpisodeEnded(began, time.time(), f"it was tried from {tasks} tasks"))
 
 
-def _try(lab: Lab, pid: str, word: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _proxy_of_sidecars(rendered: Rendered) -> str:
+    """The proxy by which a sidecar itself goes out, which no worker is meant to use; empty: there is none."""
+    tasks = (t for group in rendered.job["TaskGroups"] for t in group["Tasks"])
+    found = ((t.get("Env") or {}).get("HTTPS_PROXY") for t in tasks if t["Name"] in rendered.sidecars)
+    return next((str(proxy) for proxy in found if proxy), "")
+
+
+def _try(lab: Lab, pid: str, word: str, proxy: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What was tried and what succeeded, by its tokens."""
     script = f'exec {FILES}/escape.sh "{pid}" "$0"'
-    result = lab.node.host.run("sh", "-c", script, word, environment=_environment(lab)).expect()
+    result = lab.node.host.run(
+        "sh", "-c", script, word, environment={**_environment(lab), "PROXY": proxy}
+    ).expect()
     said = [line.split() for line in result.stdout.splitlines()]
     return tuple(sorted(t for _, t in said)), tuple(sorted(t for how, t in said if how == "succeeded"))
 

@@ -17,6 +17,7 @@ from harness.job.submission import Submission
 from harness.lab.topology import Membership
 from harness.ledger.episodes import EXIT_WITHDRAWN, PORTS
 from harness.ledger.facts import EpisodeEnded, ExitWithdrawn, Fact
+from harness.management.nomad import Allocation
 from harness.probes import escape, following, ports, recording, watch
 from harness.probes.secret_scan import Secret
 from harness.probes.stage import Stage
@@ -42,7 +43,6 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
             write(fact, "headscale")
         secret = Secret(lab.control.member_key(Membership(tags=example.smoke.tags)))
         if looks and egress and egress.confined:
-            # What is tried from the job itself is in this episode: what came out would be its traffic.
             escape.control(stage, example, pool)
         begin = watch.mark(lab, pool)
         with (
@@ -50,15 +50,26 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
             ports.Observers(stage, example, pool) if looks else nullcontext() as observers,
         ):
             submission.register(secret.value)
-            held = observers.scan_held(submission, rendered) if observers else None
+            # What the node answers to the scan is the harness's own doing.
+            asked = observers.scanner.addresses if observers else frozenset()
+
+            def read(earlier: watch.Mark) -> None:
+                seen, _ = watch.since(lab, earlier, pool)
+                traffic = replace(seen, flows=tuple(f for f in seen.flows if f.destination not in asked))
+                recording.write(stage.ledger, traffic, subject=example.name, episode=EXIT_WITHDRAWN)
+
+            def try_to_escape(allocations: list[Allocation]) -> None:
+                nonlocal begin
+                # What gets out meanwhile is none of the job's traffic.
+                read(begin)
+                escape.run(stage, example, rendered, allocations, pool)
+                begin = watch.mark(lab, pool)
+
+            held = observers.scan_held(submission, rendered, try_to_escape) if observers else None
             following.follow(
                 stage, submission, rendered, pool, lambda _: None, serves=False, by_schedule=False
             )
-            seen, _ = watch.since(lab, begin, pool)
-            # What the node answers to the scan is the harness's own doing.
-            asked = observers.scanner.addresses if observers else frozenset()
-            traffic = replace(seen, flows=tuple(f for f in seen.flows if f.destination not in asked))
-            recording.write(stage.ledger, traffic, subject=example.name, episode=EXIT_WITHDRAWN)
+            read(begin)
             submission.stop()
             if observers and held:
                 observers.finish(submission, held.allocations, held.outcome)
