@@ -38,8 +38,8 @@ def on_loopback(address: str) -> bool:
     return bool((mapped or parsed).is_loopback)
 
 
-_Own = dict[tuple[str, str, str, str], int]
-"""What tailscaled opened by itself: the port of an allocation, task, protocol and address."""
+_Own = dict[tuple[str, str, str, str, str], int]
+"""What tailscaled opened by itself: the port of a place, allocation, task, protocol and address."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _told_apart(beyond: list[_Opened], expectation: Expectation) -> tuple[_Own, 
         listener = each.listener
         of_sidecar = listener.allocation and listener.task in expectation.sidecars
         if listener.process == TAILSCALED and of_sidecar and _is_any(listener.address):
-            socket = listener.allocation, listener.task, listener.protocol, listener.address
+            socket = each.place, listener.allocation, listener.task, listener.protocol, listener.address
             if own.setdefault(socket, listener.port) == listener.port:
                 continue
         public.append(each)
@@ -203,7 +203,8 @@ def _told_apart(beyond: list[_Opened], expectation: Expectation) -> tuple[_Own, 
 
 
 def _ports_of(own: _Own, protocol: str) -> set[int]:
-    return {port for (_, _, kind, _), port in own.items() if kind == protocol}
+    """Give tailscaled's own ports on the node, which a scan meets; in a network of its own, none does."""
+    return {port for (place, _, _, kind, _), port in own.items() if place == NODE and kind == protocol}
 
 
 def _is_any(address: str) -> bool:

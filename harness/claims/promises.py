@@ -33,6 +33,7 @@ def expectation_of(example: Example, rendered: Rendered, topology: Topology) -> 
         sidecars=rendered.sidecars,
         guards=rendered.guards,
         workers=rendered.workers,
+        sealed=rendered.sealed,
         periodic=rendered.periodic,
         registered=rendered.in_consul,
         outside=frozenset(h.name for h in topology.with_role(Role.BYSTANDER)),

@@ -136,6 +136,8 @@ def private(history: History, expectation: Expectation) -> Verdict:
     """
     attempts = [(o, a) for o, a in history.of(AttemptSeen) if a.way is Way.DIRECT]
     held = {port for _, seen in history.of(PortsHeld) for port in seen.ports}
+    allocations = {a for _, seen in history.of(PortsHeld) for a in seen.allocation.split(",")}
+    places = {f"{task}-{allocation}" for task in expectation.sealed for allocation in allocations}
     served = {a.port for _, a in history.of(AttemptSeen) if a.way is Way.TAILNET and a.promise}
     controls = tuple(o for o, a in attempts if a.control and a.connected)
     reached = [(o, a) for o, a in attempts if not a.control and a.connected]
@@ -174,11 +176,17 @@ def private(history: History, expectation: Expectation) -> Verdict:
     if not expectation.outside or not served:
         missing.append("nobody asked for what is served" if expectation.outside else "no host is outside")
     node = expectation.node.name
-    alive = tuple(o for o, a in history.of(AttemptSeen) if a.way is Way.LOOPBACK and a.connected)
+    where = "in its own network" if expectation.sealed else "on the node itself"
+    alive = tuple(
+        o
+        for o, a in history.of(AttemptSeen)
+        # On the node there is only the way to a sealed job's health check, which is none of its backends.
+        if a.way is Way.LOOPBACK and a.connected and (a.named in places or not expectation.sealed)
+    )
     if not configured:
         missing.append("tailscaled was not asked whether Funnel is on")
     if not alive:
-        missing.append("no backend was shown alive on the node itself")
+        missing.append(f"no backend was shown alive {where}")
     if not any(a.promise and a.connected for _, a in _by(history, CLIENT, Way.TAILNET)):
         missing.append(f"{CLIENT} did not reach it by the tailnet either")
     if missing:
@@ -187,8 +195,7 @@ def private(history: History, expectation: Expectation) -> Verdict:
         Outcome.PROVEN,
         f"{listing(sorted(expectation.outside))} tried {count(len({p for _, _, p in tried}), 'port')} on "
         f"{count(len(expectation.node.addresses), 'address', 'addresses')} of {node} and got "
-        f"no connection, while they reached the control listener on each, and the backend answered on the "
-        f"node itself.",
+        f"no connection, while they reached the control listener on each, and the backend answered {where}.",
         (*evidence, *(o for o, _ in configured)),
         (*controls, *alive),
     )

@@ -86,6 +86,8 @@ class Expectation:
     """Prestart tasks that end: what must succeed before a worker starts."""
     workers: frozenset[str] = frozenset({"worker"})
     """Main tasks."""
+    sealed: frozenset[str] = frozenset()
+    """Those of them that are not on the node's network, so that a backend answers in their own."""
     periodic: bool = False
     """Whether it is launched by a schedule."""
     registered: tuple[str, ...] = ()

@@ -38,6 +38,17 @@ class Rendered:
         return str(self.job["ID"])
 
     @property
+    def sealed(self) -> frozenset[str]:
+        """The main tasks that are not on the node's network: in one of their own, or of another container."""
+        return frozenset(
+            task["Name"]
+            for group in self.job.get("TaskGroups") or ()
+            for task in group.get("Tasks") or ()
+            if task["Name"] in self.workers
+            and str((task.get("Config") or {}).get("network_mode")).startswith(("none", "container:"))
+        )
+
+    @property
     def stays(self) -> bool:
         """Whether it runs until it is told to stop: a service."""
         # What is not said is left to the server, which fills in its defaults (nomad, api.Job.Canonicalize).

@@ -26,12 +26,21 @@ from harness.probes.stage import Stage, site_values
 from harness.probes.under_fault import Pace
 
 _Run = Callable[[Stage, Example, Rendered], None]
+
+
+def _with_ports(stage: Stage, example: Example, rendered: Rendered) -> None:
+    """Run the execution that the episode of open ports is a part of, where there is one."""
+    egress = example.smoke.egress
+    run = fallback.run if egress and egress.fallback else ports.run
+    run(stage, example, rendered)
+
+
 _FURTHER: Mapping[str, _Run] = {
     EXIT_ABSENT: guard.run,
     ADDRESS_WRONG: guard.run,
     EXIT_WITHDRAWN: fallback.run,
     PORTS: ports.run,
-    ESCAPE: ports.run,
+    ESCAPE: _with_ports,
 }
 """What runs the episodes beyond as-it-stands."""
 

@@ -28,6 +28,7 @@ from harness.ledger.facts import (
 from harness.management.nomad import Allocation
 from harness.management.waiting import wait_until
 from harness.probes import (
+    backends,
     browsing,
     consul,
     control_traffic,
@@ -193,6 +194,9 @@ class _Episode:
             control=control,
             registered=registered,
         )
+        places = [f"{task}-{a.id}" for a in allocations for task in sorted(rendered.sealed)]
+        if places:
+            attempts += backends.ask_in_place(self.lab.node.host, places)
         for attempt in attempts:
             self.write(attempt, attempt.by)
         for each in configured:

@@ -24,6 +24,18 @@ MARK = "escape"
 _CONTROL_MARK = f"control-{MARK}"
 
 
+def control(stage: Stage, example: Example, pool: ThreadPoolExecutor) -> None:
+    """Try from the node itself, and fill the ledger. Raises LabError when an observer is dead."""
+    lab = stage.lab
+    begun = watch.mark(lab, pool)
+    began = time.time()
+    own = _try(lab, "$$", _CONTROL_MARK)
+    seen, _ = watch.since(lab, begun, pool)
+    _write(stage, example, ESCAPE_CONTROL, EscapeTried(NODE, "", *own))
+    recording.write(stage.ledger, seen, subject=example.name, episode=ESCAPE_CONTROL)
+    _write(stage, example, ESCAPE_CONTROL, EpisodeEnded(began, time.time(), "it was tried from the node"))
+
+
 def run(
     stage: Stage,
     example: Example,
@@ -31,19 +43,13 @@ def run(
     allocations: Iterable[Allocation],
     pool: ThreadPoolExecutor,
 ) -> None:
-    """Try from the node itself, then from every main task of these allocations, and fill the ledger.
+    """Try from every main task of these allocations, and fill the ledger.
 
     Raises LabError when an observer is dead. Attempts that fail are what is hoped for, and no error.
     """
     lab = stage.lab
+    proxy = _proxy_of_sidecars(rendered)
     begun = watch.mark(lab, pool)
-    began = time.time()
-    own = _try(lab, "$$", _CONTROL_MARK)
-    seen, middle = watch.since(lab, begun, pool)
-    _write(stage, example, ESCAPE_CONTROL, EscapeTried(NODE, "", *own))
-    recording.write(stage.ledger, seen, subject=example.name, episode=ESCAPE_CONTROL)
-    _write(stage, example, ESCAPE_CONTROL, EpisodeEnded(began, time.time(), "it was tried from the node"))
-
     began = time.time()
     tasks = 0
     # A token is the first label of a name as well: it must be short, whatever the task is called.
@@ -51,18 +57,27 @@ def run(
         for task in main_tasks(rendered).get(allocation.group, ()):
             pid = _process(lab, f"{task}-{allocation.id}")
             if pid:
-                tried = _try(lab, pid, f"{MARK}-{allocation.id[:8]}-{tasks}")
+                tried = _try(lab, pid, f"{MARK}-{allocation.id[:8]}-{tasks}", proxy)
                 _write(stage, example, ESCAPE, EscapeTried(task, allocation.id, *tried))
                 tasks += 1
-    seen, _ = watch.since(lab, middle, pool)
+    seen, _ = watch.since(lab, begun, pool)
     recording.write(stage.ledger, seen, subject=example.name, episode=ESCAPE)
     _write(stage, example, ESCAPE, EpisodeEnded(began, time.time(), f"it was tried from {tasks} tasks"))
 
 
-def _try(lab: Lab, pid: str, word: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _proxy_of_sidecars(rendered: Rendered) -> str:
+    """The proxy by which a sidecar itself goes out, which no worker is meant to use; empty: there is none."""
+    tasks = (t for group in rendered.job["TaskGroups"] for t in group["Tasks"])
+    found = ((t.get("Env") or {}).get("HTTPS_PROXY") for t in tasks if t["Name"] in rendered.sidecars)
+    return next((str(proxy) for proxy in found if proxy), "")
+
+
+def _try(lab: Lab, pid: str, word: str, proxy: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What was tried and what succeeded, by its tokens."""
     script = f'exec {FILES}/escape.sh "{pid}" "$0"'
-    result = lab.node.host.run("sh", "-c", script, word, environment=_environment(lab)).expect()
+    result = lab.node.host.run(
+        "sh", "-c", script, word, environment={**_environment(lab), "PROXY": proxy}
+    ).expect()
     said = [line.split() for line in result.stdout.splitlines()]
     return tuple(sorted(t for _, t in said)), tuple(sorted(t for how, t in said if how == "succeeded"))
 

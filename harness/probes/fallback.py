@@ -17,7 +17,8 @@ from harness.job.submission import Submission
 from harness.lab.topology import Membership
 from harness.ledger.episodes import EXIT_WITHDRAWN, PORTS
 from harness.ledger.facts import EpisodeEnded, ExitWithdrawn, Fact
-from harness.probes import following, ports, recording, watch
+from harness.management.nomad import Allocation
+from harness.probes import escape, following, ports, recording, watch
 from harness.probes.secret_scan import Secret
 from harness.probes.stage import Stage
 
@@ -31,9 +32,7 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
 
     egress = example.smoke.egress
     via = egress.via if egress else ()
-    # Attempts to escape would be traffic of the job: with them, ports have an execution of their own.
-    known = stage.ledger.history(example.name).episode(PORTS)
-    looks = not known and not (egress and egress.confined)
+    looks = not stage.ledger.history(example.name).episode(PORTS)
     with (
         stage.progress.stage(example.name, f"without {', '.join(via)}: a fallback has to serve"),
         ThreadPoolExecutor(8, thread_name_prefix="fallback") as pool,
@@ -43,21 +42,34 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
         for fact in withdrawn:
             write(fact, "headscale")
         secret = Secret(lab.control.member_key(Membership(tags=example.smoke.tags)))
+        if looks and egress and egress.confined:
+            escape.control(stage, example, pool)
         begin = watch.mark(lab, pool)
         with (
             Submission(lab.node.nomad, rendered, EXIT_WITHDRAWN) as submission,
             ports.Observers(stage, example, pool) if looks else nullcontext() as observers,
         ):
             submission.register(secret.value)
-            held = observers.scan_held(submission, rendered) if observers else None
+            # What the node answers to the scan is the harness's own doing.
+            asked = observers.scanner.addresses if observers else frozenset()
+
+            def read(earlier: watch.Mark) -> None:
+                seen, _ = watch.since(lab, earlier, pool)
+                traffic = replace(seen, flows=tuple(f for f in seen.flows if f.destination not in asked))
+                recording.write(stage.ledger, traffic, subject=example.name, episode=EXIT_WITHDRAWN)
+
+            def try_to_escape(allocations: list[Allocation]) -> None:
+                nonlocal begin
+                # What gets out meanwhile is none of the job's traffic.
+                read(begin)
+                escape.run(stage, example, rendered, allocations, pool)
+                begin = watch.mark(lab, pool)
+
+            held = observers.scan_held(submission, rendered, try_to_escape) if observers else None
             following.follow(
                 stage, submission, rendered, pool, lambda _: None, serves=False, by_schedule=False
             )
-            seen, _ = watch.since(lab, begin, pool)
-            # What the node answers to the scan is the harness's own doing.
-            asked = observers.scanner.addresses if observers else frozenset()
-            traffic = replace(seen, flows=tuple(f for f in seen.flows if f.destination not in asked))
-            recording.write(stage.ledger, traffic, subject=example.name, episode=EXIT_WITHDRAWN)
+            read(begin)
             submission.stop()
             if observers and held:
                 observers.finish(submission, held.allocations, held.outcome)

@@ -9,7 +9,7 @@ are watched to the job's end.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
@@ -71,14 +71,19 @@ class Observers:
         self._write("sockets", *_facts(scanned, Moment.AFTER))
         self._seen = running + scanned
 
-    def scan_held(self, submission: Submission, rendered: Rendered) -> Held:
-        """Scan while the main tasks of a job that has just been registered are held; gives how it was."""
+    def scan_held(
+        self, submission: Submission, rendered: Rendered, escape: Callable[[list[Allocation]], None]
+    ) -> Held:
+        """Scan while the main tasks of a job that has just been registered are held; gives how it was.
+
+        From one that promises to be confined it is then tried to escape, as the caller does that.
+        """
         allocations = placed(submission, rendered)
         with Held(self._node, submission, rendered, allocations, self._pool) as held:
             self.scan()
             egress = self._example.smoke.egress
             if egress and egress.confined:
-                escape.run(self._stage, self._example, rendered, allocations, self._pool)
+                escape(allocations)
         return held
 
     @property
@@ -117,12 +122,16 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
         stage.progress.stage(example.name, "its node, looked into and scanned") as shown,
     ):
         secret = Secret(lab.control.member_key(Membership(tags=example.smoke.tags)))
+        if example.smoke.egress and example.smoke.egress.confined:
+            escape.control(stage, example, pool)
         with (
             Submission(lab.node.nomad, rendered, PORTS) as submission,
             Observers(stage, example, pool) as observers,
         ):
             submission.register(secret.value)
-            held = observers.scan_held(submission, rendered)
+            held = observers.scan_held(
+                submission, rendered, lambda placed: escape.run(stage, example, rendered, placed, pool)
+            )
             shown.update("the job ends")
             if not (rendered.stays or rendered.periodic):
                 # One that takes long has been seen for long enough.

@@ -75,6 +75,7 @@ for job in modules/nomad/*.nomad.hcl; do
     # Pasted into the examples, so it takes their variables.
     case $job in
     */egress-*) validate "$job" examples/egress-worker ;;
+    */sealed-*) validate "$job" examples/sealed-egress-worker ;;
     *) validate "$job" examples/private-http-service ;;
     esac
 done

@@ -169,6 +169,13 @@ def test_each_sidecar_has_ports_of_its_own() -> None:
     assert story.verdict(CLAIM).outcome is Outcome.REFUTED
 
 
+def test_a_sidecars_port_in_a_network_of_its_own_excuses_none_of_the_nodes() -> None:
+    sealed = listening(Moment.RUNNING, listener("tailscale", "tcp", ANY, 61999), place="tailscale-alloc-1")
+    assert good().add(PORTS, sealed).verdict(CLAIM).outcome is Outcome.PROVEN
+    shut = rescanned(scanned(NODE4, "tcp", open=(50001, 61927, 61999), shut=(61927, 61999)))
+    assert shut.add(PORTS, sealed).verdict(CLAIM).outcome is Outcome.REFUTED
+
+
 @pytest.mark.parametrize(
     ("of", "said"),
     [

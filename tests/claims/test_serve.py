@@ -202,3 +202,30 @@ def test_who_was_not_asked_for_funnel_is_not_proven_private() -> None:
     verdict = good().drop(ServeSeen).verdict(PRIVATE)
     assert verdict.outcome is Outcome.UNPROVEN
     assert "whether Funnel is on" in verdict.reason
+
+
+SEALED = expecting(sealed=frozenset({"web"}))
+IN_PLACE = attempt("node", 8080, 0, "web-alloc-1", way=Way.LOOPBACK, connected=True)
+
+
+def test_a_sealed_backend_is_alive_where_it_answers_in_its_own_network() -> None:
+    verdict = good().add(AS_IT_STANDS, IN_PLACE).verdict(PRIVATE, SEALED)
+    assert verdict.outcome is Outcome.PROVEN
+    assert "in its own network" in verdict.reason
+    assert IN_PLACE in facts(verdict.controls)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (),
+        (replace(IN_PLACE, connected=False),),
+        (replace(IN_PLACE, named="web-alloc-2"),),
+        (replace(IN_PLACE, named="relay-alloc-1"),),
+    ],
+    ids=["the check alone", "it refuses", "another allocation's", "another task's"],
+)
+def test_the_way_to_a_check_is_no_backend_of_a_sealed_job(other: tuple[AttemptSeen, ...]) -> None:
+    verdict = good().add(AS_IT_STANDS, *other).verdict(PRIVATE, SEALED)
+    assert verdict.outcome is Outcome.UNPROVEN
+    assert "in its own network" in verdict.reason

@@ -9,12 +9,17 @@ from harness.job import example as examples
 from harness.job.example import Example
 from tests.modules import serve_snippet
 from tests.modules.job import render
+from tests.modules.sealed_snippet import is_sealed
 from tests.toolkit import programs
 from tests.toolkit.programs import REPOSITORY
 
 pytestmark = pytest.mark.lab
 
-SERVE = [found for found in examples.find(REPOSITORY / "examples") if found.smoke.kind == "serve"]
+SERVE = [
+    found
+    for found in examples.find(REPOSITORY / "examples")
+    if found.smoke.kind == "serve" and not is_sealed(found)
+]
 EACH = pytest.mark.parametrize("example", SERVE, ids=lambda example: example.name)
 Tasks = dict[str, dict[str, Any]]
 

@@ -10,12 +10,17 @@ from harness.job import example as examples
 from harness.job.example import Example
 from tests.modules import serve_snippet as snippet
 from tests.modules.job import Job, nomad, render
+from tests.modules.sealed_snippet import is_sealed
 from tests.modules.snippet import pieces_of, variables_of
 from tests.toolkit.programs import REPOSITORY
 
 pytestmark = pytest.mark.lab
 
-SERVE = [found for found in examples.find(REPOSITORY / "examples") if found.smoke.kind == "serve"]
+SERVE = [
+    found
+    for found in examples.find(REPOSITORY / "examples")
+    if found.smoke.kind == "serve" and not is_sealed(found)
+]
 DECLARED: dict[str, dict[str, str]] = tomllib.loads(
     (REPOSITORY / "modules/nomad/serve-differences.toml").read_text(encoding="utf-8")
 )

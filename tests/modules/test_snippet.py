@@ -10,11 +10,16 @@ from harness.job import example as examples
 from harness.job.example import Example
 from tests.modules import snippet
 from tests.modules.job import Job, nomad, render
+from tests.modules.sealed_snippet import is_sealed
 from tests.toolkit.programs import REPOSITORY
 
 pytestmark = pytest.mark.lab
 
-EGRESS = [found for found in examples.find(REPOSITORY / "examples") if found.smoke.kind == "egress"]
+EGRESS = [
+    found
+    for found in examples.find(REPOSITORY / "examples")
+    if found.smoke.kind == "egress" and not is_sealed(found)
+]
 DECLARED: dict[str, dict[str, str]] = tomllib.loads(
     (REPOSITORY / "modules/nomad/differences.toml").read_text(encoding="utf-8")
 )

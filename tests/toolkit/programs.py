@@ -14,6 +14,7 @@ GUARD = REPOSITORY / "scripts/tailscale/egress-guard.sh"
 SIDECAR = REPOSITORY / "scripts/tailscale/sidecar.sh"
 SERVE = REPOSITORY / "scripts/tailscale/serve.sh"
 TAILNET = REPOSITORY / "scripts/tailscale/tailnet.sh"
+UPLINK = REPOSITORY / "scripts/tailscale/uplink.py"
 HEALTH = REPOSITORY / "scripts/tailscale/health.py"
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "ash")}
 
