@@ -15,6 +15,7 @@ SIDECAR = REPOSITORY / "scripts/tailscale/sidecar.sh"
 SERVE = REPOSITORY / "scripts/tailscale/serve.sh"
 TAILNET = REPOSITORY / "scripts/tailscale/tailnet.sh"
 HEALTH = REPOSITORY / "scripts/tailscale/health.py"
+GATE = REPOSITORY / "scripts/tailscale/gate.py"
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "ash")}
 
 _PIN_OF = {"nomad": "nomad", "headscale": "headscale", "tailscale": "tailscale", "tailscaled": "tailscale"}
