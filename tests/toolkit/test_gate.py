@@ -53,12 +53,11 @@ def test_lets_each_protocol_through(joined: Worker, gate: Gate) -> None:
 def test_the_guard_s_check_goes_through_it(joined: Worker, gate: Gate) -> None:
     ran = joined.guard(CHECK_URL=joined.tailnet.check_url(), NOMAD_PORT_http=str(gate.http_port))
     assert ran.code == 0, ran
-    assert "observed egress address 127.0.0.1" in ran.log
+    assert "observed egress address 127.0.0.1" in ran.out
 
 
-@pytest.mark.parametrize("host", ["unknown.invalid", "127.0.0.1"])
-def test_what_the_exit_does_not_reach_is_told(joined: Worker, gate: Gate, host: str) -> None:
-    """An address of this machine too: it is the exit's to reach, and it does not."""
+def test_what_the_exit_does_not_reach_is_told(joined: Worker, gate: Gate) -> None:
+    host = "unknown.invalid"
     answer = talk(gate.http_port, f"CONNECT {host}:{joined.tailnet.echo.port} HTTP/1.1\r\n\r\n".encode())
     assert re.match(rb"HTTP/1.1 50[24] ", answer), answer
     assert f"gate: {host} ".encode() in answer
