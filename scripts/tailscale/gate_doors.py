@@ -28,7 +28,7 @@ DIAL_SECONDS = 20.0
 HALF_SECONDS = 10.0
 _TOO_LONG = 1 << 62
 _LONGEST_NAME = 253
-_REQUEST_LINE = re.compile(rb"([A-Z]+) ([!-~]+) HTTP/1\.[01]")
+_REQUEST_LINE = re.compile(rb"([A-Z]+) ([!-~]+) (HTTP/1\.[01])")
 # Of the hop from the client to here (RFC 9110, 7.6.1).
 _OF_THE_HOP = frozenset(
     (b"connection", b"proxy-connection", b"keep-alive", b"proxy-authorization", b"te", b"upgrade")
@@ -86,7 +86,7 @@ def read_request(head: bytes) -> Asked:
         raise BadRequestError("there is no host and port in the request", 400)
     kept, length = _headers(lines)
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    ahead = [b" ".join((method, path.encode("ascii"), b"HTTP/1.1")), *kept]
+    ahead = [b" ".join((method, path.encode("ascii"), said[3])), *kept]
     ahead.append(b"Host: " + url.netloc.rpartition("@")[2].encode("ascii"))
     ahead.append(b"Connection: close")
     return Asked(checked_host(host), port or 80, b"\r\n".join(ahead) + b"\r\n\r\n", length)
