@@ -57,7 +57,8 @@ def test_a_whole_url_goes_on_as_its_path(host: str, port: int, path: str, query:
 def test_what_is_of_the_hop_stays_here() -> None:
     asked = doors.read_request(
         b"POST http://a:secret@b/ HTTP/1.0\r\nProxy-Authorization: Basic x\r\n"
-        b"Connection: keep-alive, X-Mine\r\nX-Mine: 1\r\nX-Yours: 2\r\nContent-Length: 3\r\nProxy-Connection: keep-alive\r\n\r\n"
+        b"Connection: keep-alive, X-Mine\r\nX-Mine: 1\r\nX-Yours: 2\r\n"
+        b"Content-Length: 3\r\nProxy-Connection: keep-alive\r\n\r\n"
     )
     assert asked.body == 3
     assert asked.head == (
