@@ -5,7 +5,8 @@ Nothing here can leave by the node's own network, whatever the exit node does me
 * a dial goes to an address, never to a name, by `POST /localapi/v0/dial`. tailscaled looks whether the
   address is its own to route, says so (`Dial-Self`) where it is not, and dials in the next instruction where
   it is (tailscale, ipn/localapi, serveDial). Its SOCKS5 and HTTP proxies ask nobody: what is not routed they
-  dial from the node's network (net/tsdial, dialOneUser);
+  dial from the node's network (net/tsdial, dialOneUser). It holds only where tailscaled keeps no second table
+  of routes, which may know a way that there is not: sidecar.sh switches it off;
 * a name is resolved by the exit node (DNS over HTTPS at its PeerAPI, as tailscaled does it), on a connection
   dialled in the same way. tailscaled itself falls back to the node's own resolver when the exit is not there
   (net/tsdial, userDialResolveAll), and would tell it where the worker is going.

@@ -228,7 +228,9 @@ def exit_node(status: Mapping[str, Any], wanted: tuple[str, ...]) -> list[str]:
     reasons = []
     if wanted and not called & set(wanted):
         reasons.append(f"exit node {shown} is set, wanted is {' or '.join(wanted)}")
-    # Withdrawn, it stays the one that is set, and tailscaled dials directly.
+    # Expired or withdrawn, it stays the one that is set, and may be online; tailscaled dials directly.
+    if peer.get("Expired") or _is_past(peer.get("KeyExpiry")):
+        reasons.append(f"the key of exit node {shown} has expired: traffic goes out directly")
     if not peer.get("ExitNodeOption"):
         reasons.append(
             f"exit node {shown} is not offered, or not approved, any more: traffic goes out directly"

@@ -40,6 +40,11 @@ if [ -n "$http_port" ]; then
     set -- "$@" --outbound-http-proxy-listen="127.0.0.1:$http_port"
 fi
 
+# tailscaled looks for a way through the tailnet in two tables, and the second, of routes that the system's
+# kernel would have, keeps an exit node whose key has expired: it says that there is a way, and dials
+# directly, as there is no kernel's route in userspace mode. With this it has the first table alone.
+export TS_DEBUG_DNS_FORWARD_USE_ROUTES=false
+
 # The shell stays, so that stopping can log out first; in the background, because a shell that
 # waits for a foreground child does not hear signals.
 tailscaled "$@" &
