@@ -1,5 +1,7 @@
 """The gate, before real tailscaleds: what goes through it, and what it refuses in each way an exit goes."""
 
+import asyncio
+import ipaddress
 import re
 import signal
 import socket
@@ -10,12 +12,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.toolkit import programs
 from tests.toolkit.conftest import Tailnet, Worker
 from tests.toolkit.gating import Gate, read_all, socks, talk, tunnel
 from tests.toolkit.tailnet import Sidecar, eventually
 
 pytestmark = pytest.mark.lab
 
+way = programs.script("gate_way")
 GONE = "no exit node is set that is in the tailnet: traffic goes out directly"
 
 
@@ -82,6 +86,10 @@ def test_another_exit_than_a_wanted_one_is_refused(joined: Worker, tmp_path: Pat
         gate.wait_for("open")
 
 
+async def _dial(sidecar: Sidecar, port: int) -> None:
+    await way.Tailscaled(str(sidecar.socket), 5).dial(ipaddress.ip_address("127.0.0.1"), port)
+
+
 def _refuses(gate: Gate, tailnet: Tailnet, said: str) -> None:
     """Each protocol, with the reason where there is room for one; nothing of it arrives."""
     url = urlsplit(f"http://127.0.0.1:{tailnet.echo.port}/refused")
@@ -92,14 +100,15 @@ def _refuses(gate: Gate, tailnet: Tailnet, said: str) -> None:
     ):
         answer = talk(gate.http_port, sent)
         assert answer.startswith(b"HTTP/1.1 503 "), answer
-        assert answer.endswith(f"\r\n\r\ngate: {said}\n".encode()), answer
+        assert b"\r\n\r\ngate: " in answer, answer
+        assert said.encode() in answer, answer
     code, client = socks(gate.socks_port, "127.0.0.1", url.port or 0)
     client.close()
     assert code == 2
     assert len(tailnet.echo.asked) == before
 
 
-@pytest.mark.parametrize("how", ["unset", "down", "withdrawn", "deleted"])
+@pytest.mark.parametrize("how", ["unset", "down", "withdrawn", "expired", "deleted"])
 def test_an_exit_that_goes_closes_it(joined: Worker, tmp_path: Path, how: str) -> None:
     """Each way that an exit goes: events close the gate, without anybody asking, and what is open ends."""
     name = f"exit-gate-{how}"
@@ -120,14 +129,25 @@ def test_an_exit_that_goes_closes_it(joined: Worker, tmp_path: Path, how: str) -
         elif how == "withdrawn":
             leaving.tailscale("set", "--advertise-exit-node=false")
             said = f"exit node {name} is not offered, or not approved, any more: traffic goes out directly"
+        elif how == "expired":
+            headscale.run("nodes", "expire", "-i", str(headscale.nodes()[name]["id"]))
+            said = f"the key of exit node {name} has expired: traffic goes out directly"
         else:
             headscale.run("nodes", "delete", "--force", "-i", str(headscale.nodes()[name]["id"]))
             said = GONE
-        eventually(lambda: f"closed: {said}" in gate.said(), seconds=30, what=f"it is closed: {said}")
+        eventually(
+            lambda: any(line.startswith("closed: ") and said in line for line in gate.said()),
+            seconds=30,
+            what=f"it is closed: {said}",
+        )
         if how in ("unset", "deleted"):
             # Nothing was sent: it ends because the gate ends it.
             assert read_all(open_one) == b""
         _refuses(gate, joined.tailnet, said)
+        # Nor would a dial go out that nobody looked at before.
+        if how != "down":
+            with pytest.raises(way.NoWayError, match="there is no way to"):
+                asyncio.run(_dial(joined.sidecar, joined.tailnet.echo.port))
         # The same observer, and how it looks without a gate: what is not routed goes out directly.
         if how in ("unset", "deleted"):
             url = f"http://127.0.0.1:{joined.tailnet.echo.port}/direct-{how}"

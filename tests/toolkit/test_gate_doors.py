@@ -1,11 +1,8 @@
 """What the gate reads of strangers: heads of requests, handshakes of SOCKS5, answers of a resolver."""
 
 import asyncio
-import importlib
 import ipaddress
 import struct
-import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,17 +14,7 @@ from tests.toolkit import programs
 EXAMPLES = settings(max_examples=200, deadline=None, derandomize=True)
 
 
-def _script(name: str) -> ModuleType:
-    """A script of scripts/tailscale, which finds its neighbours as it does in a task's folder."""
-    folder = str(programs.GATE.parent)
-    sys.path.insert(0, folder)
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(folder)
-
-
-doors, way = _script("gate_doors"), _script("gate_way")
+doors, way = programs.script("gate_doors"), programs.script("gate_way")
 HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?(\.[a-z]{2,8}){0,3}", fullmatch=True)
 PORTS = st.integers(1, 65535)
 
