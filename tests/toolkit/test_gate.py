@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,6 +59,21 @@ def test_the_guard_s_check_goes_through_it(joined: Worker, gate: Gate) -> None:
     ran = joined.guard(CHECK_URL=joined.tailnet.check_url(), NOMAD_PORT_http=str(gate.http_port))
     assert ran.code == 0, ran
     assert "observed egress address 127.0.0.1" in ran.out
+
+
+def test_the_guard_waits_for_a_gate_that_starts_after_it(joined: Worker, tmp_path: Path) -> None:
+    joined.sidecar.tailscale("set", "--exit-node=")
+    gate = Gate(joined.sidecar, tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        url, port = joined.tailnet.check_url(), str(gate.http_port)
+        running = pool.submit(joined.guard, CHECK_URL=url, NOMAD_PORT_http=port)
+        # What it does next is to ask through a proxy where nobody listens yet.
+        eventually(
+            lambda: joined.sidecar.peer("exit-a")["ExitNode"], seconds=10, what="the guard sets the exit node"
+        )
+        with gate:
+            ran = running.result(30)
+    assert ran.code == 0, ran
 
 
 def test_what_the_exit_does_not_reach_is_told(joined: Worker, gate: Gate) -> None:
