@@ -76,6 +76,12 @@ variable "guard_restarts" {
   default     = 2
 }
 
+variable "gate_patience" {
+  description = "Seconds that the gate may be closed for before the allocation fails and is rescheduled; 0: for ever"
+  type        = number
+  default     = 60
+}
+
 variable "check_interval" {
   description = "How often Nomad asks whether the exit node is there and carries the traffic"
   type        = string
@@ -134,7 +140,7 @@ variable "guard_image" {
   default     = ""
 }
 
-variable "health_image" {
+variable "gate_image" {
   description = "Holds python3, version 3.9 or later"
   type        = string
   default     = "python:3.13-slim"
@@ -170,7 +176,7 @@ job "agent-worker-egress" {
     }
 
     # Dynamic, so that several of these fit on one client. Nomad only keeps the numbers apart; who
-    # listens are the sidecar and its health check, on loopback.
+    # listens is the gate, on loopback.
     network {
       port "socks" {}
       port "http" {}
@@ -228,12 +234,16 @@ job "agent-worker-egress" {
         TS_NO_LOGS_NO_SUPPORT = var.tailscale_logs ? "false" : "true"
         # In a datacenter no router opens ports on request; asking for it is only noise on the LAN.
         TS_DISABLE_PORTMAPPER = "1"
+        # No proxies of its own: without an exit node they would send straight out. The gate has them.
+        TS_SOCKS_PORT = ""
+        TS_HTTP_PORT  = ""
       }
 
-      # No restart: for a moment after it, tailscaled has no exit node yet and its proxies send straight
-      # out. So a sidecar that dies ends the allocation, and the worker with it.
+      # With its state it is in the tailnet again within a second or so, and the gate is closed until then.
       restart {
-        attempts = 0
+        attempts = 2
+        delay    = "1s"
+        interval = "10m"
         mode     = "fail"
       }
 
@@ -252,7 +262,7 @@ job "agent-worker-egress" {
       }
     }
 
-    task "health" {
+    task "gate" {
       driver = "docker"
 
       lifecycle {
@@ -261,10 +271,10 @@ job "agent-worker-egress" {
       }
 
       config {
-        image        = var.health_image
+        image        = var.gate_image
         network_mode = "host"
         command      = "python3"
-        args         = ["-u", "${NOMAD_TASK_DIR}/health.py"]
+        args         = ["-u", "${NOMAD_TASK_DIR}/gate.py"]
 
         cap_drop        = ["ALL"]
         security_opt    = ["no-new-privileges"]
@@ -272,6 +282,31 @@ job "agent-worker-egress" {
         pids_limit      = 50
       }
 
+      template {
+        data            = file("scripts/tailscale/gate.py")
+        destination     = "${NOMAD_TASK_DIR}/gate.py"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      template {
+        data            = file("scripts/tailscale/gate_doors.py")
+        destination     = "${NOMAD_TASK_DIR}/gate_doors.py"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      template {
+        data            = file("scripts/tailscale/gate_way.py")
+        destination     = "${NOMAD_TASK_DIR}/gate_way.py"
+        left_delimiter  = "<%nomad"
+        right_delimiter = "nomad%>"
+        change_mode     = "noop"
+      }
+
+      # It answers Nomad's check, too.
       template {
         data            = file("scripts/tailscale/health.py")
         destination     = "${NOMAD_TASK_DIR}/health.py"
@@ -281,6 +316,7 @@ job "agent-worker-egress" {
       }
 
       env {
+        GATE_PATIENCE       = var.gate_patience
         HEALTH_OF           = "egress"
         EXIT_NODE           = var.exit_node
         FALLBACK_EXIT_NODES = var.fallback_exit_nodes
@@ -291,18 +327,19 @@ job "agent-worker-egress" {
         PYTHONDONTWRITEBYTECODE = "1"
       }
 
+      # It ends where the exit has been gone for too long. A new allocation, with a new guard, is what helps
+      # then, not another gate.
       restart {
-        attempts = 2
-        delay    = "2s"
-        interval = "10m"
+        attempts = 0
         mode     = "fail"
       }
 
       kill_timeout = "5s"
 
+      # Some 25 MB at rest, and up to 400 kB for each connection that waits for somebody slow.
       resources {
-        cpu    = 50
-        memory = 64
+        cpu    = 100
+        memory = 128
       }
 
       logs {

@@ -11,8 +11,9 @@
 #   CHECK_URL            answers with the caller's address as plain text; empty: no check from outside
 #   EXPECTED_EGRESS      addresses that CHECK_URL may answer with, comma separated, IPv6 in its shortest
 #                        form; empty: any address
-#   HTTP_PROXY_ADDRESS   the sidecar's HTTP proxy; default 127.0.0.1:$NOMAD_PORT_http
-#   TS_SOCKET_TIMEOUT, LOGIN_TIMEOUT, EXIT_WAIT, CHECK_TIMEOUT   whole seconds; defaults 15, 30, 5, 5
+#   HTTP_PROXY_ADDRESS   the worker's HTTP proxy, of the gate or the sidecar; default 127.0.0.1:$NOMAD_PORT_http
+#   TS_SOCKET_TIMEOUT, LOGIN_TIMEOUT, EXIT_WAIT, CHECK_TIMEOUT   whole seconds; defaults 15, 30, 5, 5; the
+#                        first is what the sidecar, and what the proxy, may take to listen
 #   CHECK_ATTEMPTS       how often CHECK_URL is asked while it gives no answer at all; default 3
 #
 # Exit codes: 0 verified, 10 a setting is missing or wrong, 11 no auth key, 12 tailscaled does not
@@ -113,9 +114,10 @@ use_exit() {
     exit_online
 }
 
-# observe: asks CHECK_URL through the sidecar; the answer is left in `answer`, a failure in `why`.
+# observe: asks CHECK_URL through the worker's proxy; the answer is left in `answer`, a failure in `why`.
 observe() {
     attempt=0
+    proxy_deadline=$(($(now) + socket_timeout))
     while [ "$attempt" -lt "$check_attempts" ]; do
         attempt=$((attempt + 1))
         if fetch; then
@@ -125,6 +127,15 @@ observe() {
         # Only the tool's own words: the body of an error page is nobody's reason.
         : >"$scratch/out"
         why=$(last_words)
+        # The gate starts beside this, maybe later: where nobody listens, nobody has been asked.
+        case $why in
+        *"onnection refused"* | *"ailed to connect to ${proxy%:*}"*)
+            if [ "$(now)" -lt "$proxy_deadline" ]; then
+                attempt=$((attempt - 1))
+                pause
+            fi
+            ;;
+        esac
     done
     return 1
 }

@@ -80,13 +80,15 @@ def _items(text: str) -> tuple[str, ...]:
     return tuple(item for item in text.replace(",", " ").split() if item)
 
 
-def _port(text: str, name: str) -> int:
+def port(text: str, name: str) -> int:
+    """A port, as a setting has it. Raises SettingError, naming the setting."""
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 16):
         raise SettingError(f"{name} is {text!r}, which is no port")
     return int(text)
 
 
-def _seconds(environment: Mapping[str, str], name: str, default: str) -> float:
+def seconds(environment: Mapping[str, str], name: str, default: str) -> float:
+    """A setting in seconds. Raises SettingError where it is none."""
     text = environment.get(name) or default
     try:
         seconds = float(text)
@@ -116,7 +118,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             environment.get("HTTP_PROXY_ADDRESS") or f"127.0.0.1:{environment.get('NOMAD_PORT_http', '')}"
         )
         host, _, number = address.rpartition(":")
-        proxy = (host, _port(number, "HTTP_PROXY_ADDRESS (or NOMAD_PORT_http)"))
+        proxy = (host, port(number, "HTTP_PROXY_ADDRESS (or NOMAD_PORT_http)"))
     try:
         expected = frozenset(_address(text) for text in _items(environment.get("EXPECTED_EGRESS", "")))
     except ValueError as error:
@@ -137,15 +139,15 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     folder = environment.get("NOMAD_ALLOC_DIR") or "/alloc"
     return Settings(
         of=of,
-        port=_port(environment.get("NOMAD_PORT_health", ""), "NOMAD_PORT_health"),
+        port=port(environment.get("NOMAD_PORT_health", ""), "NOMAD_PORT_health"),
         socket_path=environment.get("TS_SOCKET") or f"{folder}/tailscale/tailscaled.sock",
         exits=_items(f"{environment.get('EXIT_NODE', '')} {environment.get('FALLBACK_EXIT_NODES', '')}"),
         proxy=proxy,
         check_url=check_url,
         expected=expected,
-        check_keep=_seconds(environment, "CHECK_KEEP", "10"),
+        check_keep=seconds(environment, "CHECK_KEEP", "10"),
         backends=backends,
-        timeout=_seconds(environment, "HEALTH_TIMEOUT", "3"),
+        timeout=seconds(environment, "HEALTH_TIMEOUT", "3"),
     )
 
 
@@ -226,6 +228,13 @@ def exit_node(status: Mapping[str, Any], wanted: tuple[str, ...]) -> list[str]:
     reasons = []
     if wanted and not called & set(wanted):
         reasons.append(f"exit node {shown} is set, wanted is {' or '.join(wanted)}")
+    # Expired or withdrawn, it stays the one that is set, and may be online; tailscaled dials directly.
+    if peer.get("Expired") or _is_past(peer.get("KeyExpiry")):
+        reasons.append(f"the key of exit node {shown} has expired: traffic goes out directly")
+    if not peer.get("ExitNodeOption"):
+        reasons.append(
+            f"exit node {shown} is not offered, or not approved, any more: traffic goes out directly"
+        )
     if not peer.get("Online"):
         reasons.append(f"exit node {shown} is offline")
     return reasons
@@ -365,7 +374,9 @@ class Health:
         return reasons
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
+    """Answers on the port of `health`, on loopback."""
+
     daemon_threads = True
 
     def __init__(self, health: Health) -> None:
@@ -374,7 +385,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: Server
     # Who connects and says nothing does not hold a thread for ever.
     timeout = 10
 
@@ -399,7 +410,7 @@ def main() -> int:
     )
     parser.parse_args()
     try:
-        server = _Server(Health(read_settings(os.environ)))
+        server = Server(Health(read_settings(os.environ)))
     except SettingError as error:
         print(f"health: {error}", file=sys.stderr)
         return 2

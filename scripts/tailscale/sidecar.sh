@@ -2,8 +2,8 @@
 # The sidecar: tailscaled in userspace mode, which needs no device, no capability and no route on the host.
 #
 #   TS_STATE_FOLDER    state and LocalAPI socket; default: tailscale/ in the allocation's shared folder
-#   NOMAD_PORT_socks   port of the SOCKS5 proxy, on loopback; no port, no proxy
-#   NOMAD_PORT_http    port of the HTTP proxy, on loopback; no port, no proxy
+#   TS_SOCKS_PORT      port of the SOCKS5 proxy, on loopback; default $NOMAD_PORT_socks; empty: no proxy
+#   TS_HTTP_PORT       port of the HTTP proxy, on loopback; default $NOMAD_PORT_http; empty: no proxy
 #   TS_LOGOUT_TIMEOUT  seconds that leaving the tailnet may take at the end; default 5
 #
 # Ends with tailscaled's own exit code, and never with 0 unless it was told to stop.
@@ -12,6 +12,8 @@ set -eu
 folder=${TS_STATE_FOLDER:-${NOMAD_ALLOC_DIR:-/alloc}/tailscale}
 socket=$folder/tailscaled.sock
 logout_timeout=${TS_LOGOUT_TIMEOUT:-5}
+socks_port=${TS_SOCKS_PORT-${NOMAD_PORT_socks:-}}
+http_port=${TS_HTTP_PORT-${NOMAD_PORT_http:-}}
 
 say() {
     printf 'sidecar: %s\n' "$*"
@@ -31,12 +33,17 @@ set -- \
 
 # On loopback only: these proxies ask nobody for a password, and until an exit node is set they
 # send straight out.
-if [ -n "${NOMAD_PORT_socks:-}" ]; then
-    set -- "$@" --socks5-server="127.0.0.1:$NOMAD_PORT_socks"
+if [ -n "$socks_port" ]; then
+    set -- "$@" --socks5-server="127.0.0.1:$socks_port"
 fi
-if [ -n "${NOMAD_PORT_http:-}" ]; then
-    set -- "$@" --outbound-http-proxy-listen="127.0.0.1:$NOMAD_PORT_http"
+if [ -n "$http_port" ]; then
+    set -- "$@" --outbound-http-proxy-listen="127.0.0.1:$http_port"
 fi
+
+# tailscaled looks for a way through the tailnet in two tables, and the second, of routes that the system's
+# kernel would have, keeps an exit node whose key has expired: it says that there is a way, and dials
+# directly, as there is no kernel's route in userspace mode. With this it has the first table alone.
+export TS_DEBUG_DNS_FORWARD_USE_ROUTES=false
 
 # The shell stays, so that stopping can log out first; in the background, because a shell that
 # waits for a foreground child does not hear signals.

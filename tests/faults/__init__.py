@@ -1,0 +1,1 @@
+"""Faults, and the examples and their variants that are put through them."""

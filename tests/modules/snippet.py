@@ -7,7 +7,7 @@ from tests.modules.job import Job, flat
 from tests.toolkit.programs import REPOSITORY
 
 FILE = Path("modules/nomad/egress-sidecar.nomad.hcl")
-TASKS = ("tailscale", "health", "egress-guard")
+TASKS = ("tailscale", "gate", "egress-guard")
 _PIECE = re.compile(r"^ *# paste (\d)[^\n]*\n(.*?)^ *# end \1$", re.MULTILINE | re.DOTALL)
 
 

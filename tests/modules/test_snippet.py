@@ -38,7 +38,8 @@ CHANGED = {
     "guard_restarts": "9",
     "tailscale_image": "example.com/tailscale:1",
     "guard_image": "example.com/guard:1",
-    "health_image": "example.com/python:1",
+    "gate_image": "example.com/python:1",
+    "gate_patience": "8",
     "check_interval": "7s",
 }
 SETTINGS = pytest.mark.parametrize("given", [NAMED, CHANGED], ids=["defaults", "every variable set"])
@@ -78,11 +79,11 @@ def test_a_declaration_is_of_an_example_and_gives_a_reason() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "path"),
     [
-        ("        attempts = 0\n", "        attempts = 3\n", "tailscale.RestartPolicy.Attempts"),
+        ("        attempts = 2\n", "        attempts = 3\n", "tailscale.RestartPolicy.Attempts"),
         ('        perms       = "0400"\n', "", "egress-guard.Templates.2.Perms"),
         ('      port "socks" {}\n', "", "ports"),
         ("        interval = var.check_interval\n", '        interval = "9s"\n', "service.Checks.0.Interval"),
-        ('        HEALTH_OF           = "egress"\n', "", "health.Env.HEALTH_OF"),
+        ('        HEALTH_OF           = "egress"\n', "", "gate.Env.HEALTH_OF"),
         ('        NO_PROXY = ""\n', "", "worker.Env.NO_PROXY"),
         ("scripts/tailscale/sidecar.sh", "env.template", "tailscale.Templates.0.EmbeddedTmpl"),
         ("        EXIT_WAIT           = var.exit_wait\n", "", "egress-guard.Env.EXIT_WAIT"),

@@ -1,11 +1,14 @@
 """Where the tests find the real programs: those that the supply built, of exactly the pinned version."""
 
+import importlib
 import os
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from harness.run import places
 
@@ -16,6 +19,7 @@ SERVE = REPOSITORY / "scripts/tailscale/serve.sh"
 TAILNET = REPOSITORY / "scripts/tailscale/tailnet.sh"
 UPLINK = REPOSITORY / "scripts/tailscale/uplink.py"
 HEALTH = REPOSITORY / "scripts/tailscale/health.py"
+GATE = REPOSITORY / "scripts/tailscale/gate.py"
 SHELLS = {"dash": ("dash",), "busybox": ("busybox", "ash")}
 
 _PIN_OF = {"nomad": "nomad", "headscale": "headscale", "tailscale": "tailscale", "tailscaled": "tailscale"}
@@ -48,6 +52,16 @@ def shell(name: str) -> list[str]:
     if found is None:
         raise ProgramMissingError(f"{program} is not installed")
     return [found, *rest]
+
+
+def script(name: str) -> ModuleType:
+    """Import a script of scripts/tailscale, which finds its neighbours as it does in a task's folder."""
+    folder = str(GATE.parent)
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)
 
 
 def busybox_alone(folder: Path) -> str:

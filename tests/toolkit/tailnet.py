@@ -226,16 +226,18 @@ class Sidecar:
                 "NOMAD_PORT_socks": str(self.socks_port),
                 "NOMAD_PORT_http": str(self.http_port),
             }
-            self.process = owned.enter_context(
-                Process(
-                    [*programs.shell(self._shell), programs.SIDECAR],
-                    log=self.folder / "sidecar.log",
-                    environment=self.environment,
-                )
-            )
+            self.process = owned.enter_context(self.again())
             eventually(self.socket.is_socket, seconds=10, what="tailscaled opens its socket")
             self._owned = owned.pop_all()
         return self
+
+    def again(self) -> Process:
+        """The script started, as Nomad starts it again: with the state that is there."""
+        return Process(
+            [*programs.shell(self._shell), programs.SIDECAR],
+            log=self.folder / "sidecar.log",
+            environment=self.environment,
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
