@@ -20,11 +20,12 @@ pytestmark = pytest.mark.lab
 
 
 @contextmanager
-def worker(lab: Lab) -> Iterator[Submission]:
-    """egress-worker as it stands, but for how long it works."""
+def worker(lab: Lab, **given: str) -> Iterator[Submission]:
+    """egress-worker as it stands, but for how long it works, and what is given."""
     example = examples.load(REPOSITORY / "examples/egress-worker")
     example.smoke.vars["worker_requests"] = "1000"
     example.smoke.vars["worker_interval"] = "0.2"
+    example.smoke.vars.update(given)
     rendered = render(example, lab.node.host, site_values(lab.topology, lab.control.login_server))
     key = lab.control.client.create_key(tags=example.smoke.tags, ephemeral=True, reusable=True)
     with Submission(lab.node.nomad, rendered, "health") as submission:
@@ -79,3 +80,20 @@ def test_nomads_check_says_whether_the_exit_carries_the_traffic(lab: Lab) -> Non
         wait_until(
             lambda: check(lab, allocation) == ("success", []), seconds=20, what="the check passes again"
         )
+
+
+def test_an_exit_that_is_gone_for_too_long_ends_the_allocation(lab: Lab) -> None:
+    with worker(lab, gate_patience="2") as submission:
+        submission.wait(lambda a: any(t.name == "worker" and t.started for t in a.tasks), 60)
+        (exit_a,) = (n for n in lab.control.client.nodes() if n.name == "exit-a")
+        had = lab.control.client.routes(exit_a.id)
+        lab.control.client.approve(exit_a.id, ())
+        try:
+            ended = submission.wait(lambda a: a.over, 60)
+        finally:
+            lab.control.client.approve(exit_a.id, had)
+        gate = ended.task("gate")
+        assert ended.status == "failed"
+        assert gate is not None
+        assert gate.failed
+        assert 20 in {event.exit_code for event in gate.events}, gate.events
