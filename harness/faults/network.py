@@ -1,7 +1,9 @@
 """What befalls the node's network."""
 
+from harness.errors import LabError
 from harness.faults.fault import SHOWN_SECONDS, Fault
 from harness.lab import wiring
+from harness.lab.topology import Role
 from harness.management.waiting import wait_until
 
 
@@ -18,11 +20,15 @@ class DnsDown(Fault):
         return "the router drops every look-up"
 
     def shown(self) -> str:
-        """Some were dropped."""
-        dropped = wait_until(
-            lambda: self._dropping.packets() or None, seconds=SHOWN_SECONDS, what="look-ups are dropped"
-        )
-        return f"the router has dropped {dropped} look-ups"
+        """Some were dropped: those of a host that has nothing to do with the job at least."""
+        lab = self.scene.lab
+        bystander = lab.topology.with_role(Role.BYSTANDER)[0].name
+        url = f"http://{lab.topology.only(Role.ECHO).names[0]}/"
+        asked = lab.host(bystander).run("curl", "-sS", "--max-time", "1", "-o", "/dev/null", url)
+        dropped = self._dropping.packets()
+        if asked.exit_code == 0 or not dropped:
+            raise LabError(f"{bystander} still finds {url}: no look-up is dropped")
+        return f"{bystander} finds no name any more; the router has dropped {dropped} look-ups"
 
     def heal(self) -> str:
         """Let them through again."""
