@@ -1,0 +1,115 @@
+"""Requests over time under a fault, by who the receiver saw: what the timeline's picture is drawn from. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.ledger.facts import FaultSeen, Phase, RequestSeen, RequestSent
+from harness.ledger.ledger import History
+from harness.report.fact_words import Names
+
+UNANSWERED = "no answer"
+"""The row of requests that were not answered, by the sender's word."""
+
+
+class Kind(StrEnum):
+    """What a row of the timeline means."""
+
+    ALLOWED = "allowed"
+    """The receiver saw an exit that the job may leave by."""
+    DIRECT = "direct"
+    """The receiver saw anybody else: the node itself above all."""
+    UNANSWERED = "unanswered"
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One row: requests of one kind, with the moments of each in seconds from the timeline's zero."""
+
+    name: str
+    kind: Kind
+    at: tuple[float, ...]
+    addresses: tuple[str, ...] = ()
+    """That the receiver saw in it."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How far the fault came at a moment, in seconds from the timeline's zero."""
+
+    phase: Phase
+    at: float
+    what: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """An episode's requests; its zero is when the fault was injected."""
+
+    zero: float
+    """Unix seconds."""
+    lanes: tuple[Lane, ...]
+    marks: tuple[Mark, ...]
+
+    def mark(self, phase: Phase) -> Mark | None:
+        """The mark of a phase, if the fault came so far."""
+        return next((m for m in self.marks if m.phase is phase), None)
+
+    @property
+    def direct(self) -> tuple[float, ...]:
+        """When requests arrived from anybody but an allowed exit, in order."""
+        return tuple(sorted(at for lane in self.lanes if lane.kind is Kind.DIRECT for at in lane.at))
+
+    @property
+    def summary(self) -> str:
+        """The picture in words, for who cannot see it."""
+        told = [f"{lane.name}: {span(lane.at)}" for lane in self.lanes]
+        marks = [f"{m.phase} at {m.at:.1f} s" for m in self.marks]
+        return f"The fault was {', '.join(marks)}. Requests: {'; '.join(told)}."
+
+
+def span(at: Sequence[float]) -> str:
+    """How many there are, and from when to when: `12 from 0.3 s to 4.7 s`; `none`."""
+    if not at:
+        return "none"
+    first, last = min(at), max(at)
+    when = f"at {first:.1f} s" if first == last else f"from {first:.1f} s to {last:.1f} s"
+    return f"{len(at)} {when}"
+
+
+def timeline(episode: History, allowed: Iterable[str], node: str, names: Names) -> Timeline | None:
+    """Give the timeline of a fault's episode.
+
+    Args:
+        episode: its history.
+        allowed: the hosts that the job may leave by; each has a row, whether it was seen or not.
+        node: the host that the job runs on; it has a row of its own, most often an empty one.
+        names: addresses to hosts; an address that is not among them has a row of its own.
+
+    Returns:
+        The timeline; None where no fault was injected or nobody sent and nobody was seen.
+    """
+    seen = [r for _, r in episode.of(RequestSeen) if r.seen_at]
+    sent = [r for _, r in episode.of(RequestSent)]
+    faults = [f for _, f in episode.of(FaultSeen)]
+    injected = [f for f in faults if f.phase is Phase.INJECTED]
+    if not injected or not (seen or sent):
+        return None
+    zero = injected[0].reached_at
+    exits = tuple(dict.fromkeys(allowed))
+    hosts: dict[str, list[RequestSeen]] = {name: [] for name in (*exits, node)}
+    for request in seen:
+        hosts.setdefault(names.get(request.peer, request.peer), []).append(request)
+    lanes = [
+        Lane(
+            name,
+            Kind.ALLOWED if name in exits else Kind.DIRECT,
+            tuple(sorted(r.seen_at - zero for r in requests)),
+            tuple(sorted({r.peer for r in requests})),
+        )
+        for name, requests in hosts.items()
+    ]
+    silent = tuple(sorted(r.began - zero for r in sent if not r.answer))
+    lanes.append(Lane(UNANSWERED, Kind.UNANSWERED, silent))
+    marks = tuple(Mark(f.phase, f.reached_at - zero, f.what) for f in faults)
+    return Timeline(zero, tuple(lanes), tuple(sorted(marks, key=lambda m: m.at)))
