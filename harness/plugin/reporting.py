@@ -28,8 +28,20 @@ from harness.ledger.episodes import CONTROLS
 from harness.ledger.facts import FlowSeen, PageSeen
 from harness.ledger.ledger import Ledger, from_json
 from harness.plugin.executions import Judged
-from harness.report import allure_html, allure_results, entries, matrix, record, terminal
+from harness.report import (
+    allure_html,
+    allure_results,
+    entries,
+    episode,
+    matrix,
+    record,
+    terminal,
+    timeline_picture,
+    topology_picture,
+)
 from harness.report.entries import ClaimEntry
+from harness.report.episode import EpisodeView
+from harness.report.leaks import is_of_fault
 from harness.report.news import Following, NewsFile
 from harness.report.progress import Progress
 from harness.report.record import RunRecord, Stage, address_names
@@ -157,15 +169,48 @@ class Recording:
         allure_results.label(judged.claim.id, example.name)
         steps = allure_results.episode_steps(ledger.history(example.name))
         allure_results.show_steps(s for s in steps if s.title.split(":")[0] in judged.claim.episodes)
-        allure_results.attach_verdict(verdict, self._names)
+        view = self._view(judged, ledger)
+        allure_results.attach_verdict(verdict, self._names, view.look_first if view else ())
         for observation in verdict.evidence:
             if isinstance(observation.fact, PageSeen) and observation.fact.picture:
                 page = observation.fact
                 picture = folder_of(self._config) / page.picture
                 allure_results.attach_page(picture, f"{page.target}, in {page.by}'s browser")
-        capture = folder_of(self._config) / f"{example.name}.pcap"
-        if verdict.outcome is not Outcome.PROVEN and capture.exists():
-            allure_results.attach_packets(capture, "what the node sent beside control, exits and DNS")
+        if view:
+            self._attach(view)
+
+    def _view(self, judged: Judged, ledger: Ledger) -> EpisodeView | None:
+        """What there is to show of the episodes, kept for the page; nothing where all went as it should."""
+        example, claim, verdict = judged.example, judged.claim, judged.verdict
+        if verdict.outcome is Outcome.PROVEN and not is_of_fault(claim.id):
+            return None
+        egress = example.smoke.egress
+        view = episode.view(
+            example.name,
+            claim.id,
+            verdict,
+            ledger.history(example.name).episode(*claim.episodes),
+            (*egress.via, *egress.fallback) if egress else (),
+            self._topology,
+        )
+        folder = folder_of(self._config)
+        episode.write(view, folder)
+        if view.timeline:
+            drawn = timeline_picture.draw(view.timeline, view.stem)
+            (folder / view.picture).write_text(drawn, encoding="utf-8")
+        return view
+
+    def _attach(self, view: EpisodeView) -> None:
+        folder = folder_of(self._config)
+        if view.timeline:
+            drawn = (folder / view.picture).read_text(encoding="utf-8")
+            allure_results.attach_drawing(drawn, "requests over time")
+        if view.flows:
+            drawn = topology_picture.draw_episode(view, self._topology)
+            allure_results.attach_drawing(drawn, "where the packets went")
+        if view.capture:
+            name = "what the node sent beside control, exits and DNS"
+            allure_results.attach_packets(folder / view.capture, name)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -18,7 +18,6 @@ OFFER = "not offered"
 """How the reason of an absence begins where the example could offer it."""
 
 _SURVIVES = f"{SURVIVES}."
-_EGRESS = "egress"
 _KNOWN = {claim.id: claim for claim in CLAIMS}
 
 
@@ -28,9 +27,7 @@ def title(claim: str) -> str:
         return _KNOWN[claim].title
     if _SURVIVES in claim:
         fault = claim.partition(_SURVIVES)[2]
-        if group(claim) == _EGRESS:
-            return fault_claim(fault, fault_title(fault)).title
-        return f"{group(claim).capitalize()} survives: {fault_title(fault)}"
+        return fault_claim(fault, fault_title(fault), group(claim)).title
     return words(short(claim)).capitalize()
 
 

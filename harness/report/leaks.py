@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.claims.befallen import Fate
 from harness.claims.catalogue import SURVIVES
-from harness.claims.survives import Fate
 from harness.claims.verdict import Outcome
 from harness.report import claim_words
 from harness.report.entries import ClaimEntry
@@ -14,12 +14,16 @@ from harness.report.fact_words import amount
 
 _SURVIVES = f"{SURVIVES}."
 _BADNESS = {Outcome.PROVEN: 0, Outcome.UNPROVEN: 1, Outcome.REFUTED: 2}
-# The sentences of harness.claims.survives: claims.json has a verdict's figures in its reason alone.
+# The sentences of harness.claims.survives and stays_private: in claims.json figures stand in reasons alone.
 _ARRIVED = re.compile(
     r"(?P<requests>[\d,]+) requests? arrived directly within (?P<seconds>[\d.]+) s"
     r"(?:, the first (?P<first>-?[\d.]+) s after it began)?, from (?P<senders>[^;]+)"
 )
 _SENDER = re.compile(r"(?P<host>\S+) \((?P<address>[^)]+)\) [\d,]+")
+_LET_IN = re.compile(
+    r"connections for who may not(?:, the first (?P<first>-?[\d.]+) s after it began)?: (?P<who>[^;]+)"
+)
+_WHO = re.compile(r"(?P<host>\S+) by .*? \((?P<number>[\d,]+)\)")
 _PACKETS = re.compile(r"\(([\d,]+) packets?\)")
 
 
@@ -64,13 +68,17 @@ class Leak:
     first: float | None
     """Seconds from the fault to the first of them; None where that is not known."""
     senders: tuple[str, ...]
-    """Whom the receiver saw: `node (203.0.113.10, 2001:db8:113::10)`."""
-    packets: int
+    """Whom the receiver saw: `node (203.0.113.10, 2001:db8:113::10)`; or who was let in."""
+    packets: int = 0
     """That left the node directly, requests' among them."""
+    connections: int = 0
+    """That somebody got who may not."""
 
     @property
     def words(self) -> str:
         """The figures in a phrase."""
+        if self.connections:
+            return f"{self.short} for {', '.join(self.senders)}"
         if not self.requests:
             return f"{amount(self.packets, 'packet')}, no request" if self.packets else "names alone"
         return f"{self.short} from {', '.join(self.senders)}"
@@ -78,6 +86,8 @@ class Leak:
     @property
     def short(self) -> str:
         """How many requests over how long; what else there was, where no request arrived."""
+        if self.connections:
+            return amount(self.connections, "connection")
         if not self.requests:
             return self.words
         return f"{amount(self.requests, 'request')} in {self.seconds:.1f} s"
@@ -136,7 +146,7 @@ class LeakMatrix:
     def headline(self) -> str:
         """What came of all faults in one sentence; how many cells of each kind."""
         counted = [(s, self.count(s)) for s in (Standing.LEAKED, *Standing) if s is not Standing.NOT_RUN]
-        told = dict((s, n) for s, n in counted if n)
+        told = {s: n for s, n in counted if n}
         return f"Under faults: {', '.join(f'{n} {s}' for s, n in told.items())}"
 
 
@@ -208,6 +218,15 @@ def standing_of(entry: ClaimEntry) -> Standing:
 def leak_of(reason: str) -> Leak:
     """Read the figures of a leak out of the reason of its verdict."""
     packets = sum(_number(n) for n in _PACKETS.findall(reason))
+    if let_in := _LET_IN.search(reason):
+        who = list(_WHO.finditer(let_in["who"]))
+        return Leak(
+            requests=0,
+            seconds=0.0,
+            first=float(let_in["first"]) if let_in["first"] else None,
+            senders=tuple(dict.fromkeys(w["host"] for w in who)),
+            connections=sum(_number(w["number"]) for w in who),
+        )
     arrived = _ARRIVED.search(reason)
     if arrived is None:
         return Leak(0, 0.0, None, (), packets)

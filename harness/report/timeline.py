@@ -1,10 +1,11 @@
-"""Requests over time under a fault, by who the receiver saw: what the timeline's picture is drawn from. Pure."""
+"""Requests over time under a fault, by who the receiver saw: what the picture is drawn from. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.ledger.facts import FaultSeen, Phase, RequestSeen, RequestSent
+from harness.lab.topology import CLIENT
+from harness.ledger.facts import FaultSeen, Phase, RequestSeen, RequestSent, RoundAsked
 from harness.ledger.ledger import History
 from harness.report.fact_words import Names
 
@@ -16,10 +17,11 @@ class Kind(StrEnum):
     """What a row of the timeline means."""
 
     ALLOWED = "allowed"
-    """The receiver saw an exit that the job may leave by."""
+    """The receiver saw an exit that the job may leave by; or somebody was let in who may."""
     DIRECT = "direct"
-    """The receiver saw anybody else: the node itself above all."""
+    """The receiver saw anybody else, the node itself above all; or somebody was let in who may not."""
     UNANSWERED = "unanswered"
+    """No answer came; to who may not ask, none should."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Lane:
     at: tuple[float, ...]
     addresses: tuple[str, ...] = ()
     """That the receiver saw in it."""
+    noun: str = "request"
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Timeline:
 
     @property
     def direct(self) -> tuple[float, ...]:
-        """When requests arrived from anybody but an allowed exit, in order."""
+        """When something arrived or was let in that must not, in order."""
         return tuple(sorted(at for lane in self.lanes if lane.kind is Kind.DIRECT for at in lane.at))
 
     @property
@@ -87,29 +90,54 @@ def timeline(episode: History, allowed: Iterable[str], node: str, names: Names) 
         names: addresses to hosts; an address that is not among them has a row of its own.
 
     Returns:
-        The timeline; None where no fault was injected or nobody sent and nobody was seen.
+        The timeline: of what the job sent, or of who asked for what it serves. None where no fault was
+        injected, or nobody asked.
     """
-    seen = [r for _, r in episode.of(RequestSeen) if r.seen_at]
-    sent = [r for _, r in episode.of(RequestSent)]
     faults = [f for _, f in episode.of(FaultSeen)]
     injected = [f for f in faults if f.phase is Phase.INJECTED]
-    if not injected or not (seen or sent):
+    seen = [r for _, r in episode.of(RequestSeen) if r.seen_at]
+    sent = [r for _, r in episode.of(RequestSent)]
+    rounds = [r for _, r in episode.of(RoundAsked)]
+    if not injected or not (seen or sent or rounds):
         return None
     zero = injected[0].reached_at
-    exits = tuple(dict.fromkeys(allowed))
-    hosts: dict[str, list[RequestSeen]] = {name: [] for name in (*exits, node)}
-    for request in seen:
-        hosts.setdefault(names.get(request.peer, request.peer), []).append(request)
-    lanes = [
-        Lane(
-            name,
-            Kind.ALLOWED if name in exits else Kind.DIRECT,
-            tuple(sorted(r.seen_at - zero for r in requests)),
-            tuple(sorted({r.peer for r in requests})),
-        )
-        for name, requests in hosts.items()
-    ]
-    silent = tuple(sorted(r.began - zero for r in sent if not r.answer))
-    lanes.append(Lane(UNANSWERED, Kind.UNANSWERED, silent))
+    if rounds:
+        lanes = tuple(_asked(rounds, zero))
+    else:
+        lanes = tuple(_sent(seen, sent, (tuple(dict.fromkeys(allowed)), node), names, zero))
     marks = tuple(Mark(f.phase, f.reached_at - zero, f.what) for f in faults)
-    return Timeline(zero, tuple(lanes), tuple(sorted(marks, key=lambda m: m.at)))
+    return Timeline(zero, lanes, tuple(sorted(marks, key=lambda m: m.at)))
+
+
+def _sent(
+    seen: Iterable[RequestSeen],
+    sent: Iterable[RequestSent],
+    hosts: tuple[tuple[str, ...], str],
+    names: Names,
+    zero: float,
+) -> Iterator[Lane]:
+    exits, node = hosts
+    by_host: dict[str, list[RequestSeen]] = {name: [] for name in (*exits, node)}
+    for request in seen:
+        by_host.setdefault(names.get(request.peer, request.peer), []).append(request)
+    for name, requests in by_host.items():
+        at = tuple(sorted(r.seen_at - zero for r in requests))
+        addresses = tuple(sorted({r.peer for r in requests}))
+        if name in exits:
+            yield Lane(name, Kind.ALLOWED, at, addresses)
+        else:
+            yield Lane(f"{name}, directly", Kind.DIRECT, at, addresses)
+    yield Lane(UNANSWERED, Kind.UNANSWERED, tuple(sorted(r.began - zero for r in sent if not r.answer)))
+
+
+def _asked(rounds: Sequence[RoundAsked], zero: float) -> Iterator[Lane]:
+    def lane(name: str, kind: Kind, of: Iterable[RoundAsked]) -> Lane:
+        return Lane(name, kind, tuple(sorted(r.began - zero for r in of)), noun="round")
+
+    client = [r for r in rounds if r.by == CLIENT]
+    yield lane(f"{CLIENT}, answered", Kind.ALLOWED, (r for r in client if r.connected))
+    yield lane(f"{CLIENT}, no answer", Kind.UNANSWERED, (r for r in client if not r.connected))
+    for by in sorted({r.by for r in rounds} - {CLIENT}):
+        asked = [r for r in rounds if r.by == by]
+        yield lane(f"{by}, let in", Kind.DIRECT, (r for r in asked if r.connected))
+        yield lane(f"{by}, not let in", Kind.UNANSWERED, (r for r in asked if not r.connected))

@@ -49,19 +49,20 @@ def draw(timeline: Timeline, key: str) -> str:
         timeline: what is drawn: a row a lane, its requests as strokes; the time of the fault as an area.
         key: tells this picture's ids from those of others on the same page.
     """
-    # Its import takes more than half a second and its font list a folder: paid for by a run with faults alone.
+    # Its import takes half a second and its list of fonts a folder: a run without faults pays for neither.
     os.environ.setdefault("MPLCONFIGDIR", str(places.cache() / "report" / "matplotlib"))
     import matplotlib as mpl  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    settings: dict[str, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": key,
-        "path.simplify": False,
-        "font.size": 10,
-        "text.color": _INK,
-    }
-    with mpl.rc_context(settings):
+    with mpl.rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": key,
+            "path.simplify": False,
+            "font.size": 10,
+            "text.color": _INK,
+        }
+    ):
         figure = Figure(figsize=(_WIDE, _AROUND + _LANE * len(timeline.lanes)), layout="constrained")
         figure.patch.set_visible(False)
         _fill(figure.add_subplot(), timeline)
@@ -97,10 +98,9 @@ def _fill(axes: "Axes", timeline: Timeline) -> None:
 
 
 def _label(lane: Lane) -> str:
-    told = amount(len(lane.at), "request") if lane.at else "none"
-    if lane.kind is Kind.DIRECT:
-        return f"✗ {lane.name}, directly\n{told}" if lane.at else f"{lane.name}, directly\n{told}"
-    return f"{lane.name}\n{told}"
+    told = amount(len(lane.at), lane.noun) if lane.at else "none"
+    alarm = "✗ " if lane.kind is Kind.DIRECT and lane.at else ""
+    return f"{alarm}{lane.name}\n{told}"
 
 
 def _strokes(lane: Lane, row: int) -> tuple[list[float], list[float]]:
@@ -146,6 +146,8 @@ def _for_page(svg: str, timeline: Timeline, key: str) -> str:
     body = _DATA.sub(lambda m: " ".join(_NUMBER.sub(lambda n: f"{float(n[0]):.1f}", m[0]).split("\n")), body)
     for given, name in _ON_PAGE.items():
         body = body.replace(given, f"var({name})")
+    # Text is as wide as the reader's font: its own style would name matplotlib's.
+    body = re.sub(r" font-family: [^;]*;", "", body)
     body = re.sub(r">\s*\n\s*<", "><", body)
     opening, _, rest = body.partition(">")
     title, described = f"{key}-title", f"{key}-desc"

@@ -1,0 +1,88 @@
+"""What a person should look at first, when a claim is not proven: one or two sentences. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from harness.claims.verdict import Outcome, Verdict
+from harness.ledger.facts import PacketCaptured, Phase
+from harness.report.fact_words import amount, clock
+from harness.report.fact_words import port as port_words
+from harness.report.timeline import Kind, Timeline
+
+
+def sentences(
+    verdict: Verdict,
+    timeline: Timeline | None,
+    packets: Sequence[PacketCaptured],
+    names: Mapping[str, str],
+) -> tuple[str, ...]:
+    """Say what, when and why, and where it is to be seen.
+
+    Args:
+        verdict: one that is not proven.
+        timeline: of a fault's episode; None of any other.
+        packets: what the capture let through.
+        names: addresses to hosts.
+    """
+    if verdict.outcome is Outcome.PROVEN:
+        return ()
+    if timeline is None:
+        return _without_timeline(verdict, packets, names)
+    if timeline.direct:
+        return _leaked(timeline)
+    if verdict.outcome is Outcome.UNPROVEN:
+        return ("Nothing may be concluded from this: what is missing stands in the reason above.",)
+    return (f"{_packets(packets, names)} No request became of it: see the packets and the flows.".strip(),)
+
+
+def _leaked(timeline: Timeline) -> tuple[str, ...]:
+    lanes = [lane for lane in timeline.lanes if lane.kind is Kind.DIRECT and lane.at]
+    who = ", ".join(
+        lane.name + (f" ({', '.join(lane.addresses)})" if lane.addresses else "") for lane in lanes
+    )
+    number = amount(len(timeline.direct), lanes[0].noun)
+    first, last = timeline.direct[0], timeline.direct[-1]
+    healed, shown = timeline.mark(Phase.HEALED), timeline.mark(Phase.SHOWN)
+    until = f"the last at {last:.1f} s"
+    if healed:
+        after = last - healed.at
+        until += f", {abs(after):.1f} s {'after' if after > 0 else 'before'} it was healed"
+    said = [
+        f"Look at the red row: {number} by {who}, the first {first:.1f} s after the fault was injected, "
+        f"{until}."
+    ]
+    if shown:
+        said.append(f"What showed by then ({shown.at:.1f} s): {shown.what}.")
+    return tuple(said)
+
+
+def _without_timeline(
+    verdict: Verdict, packets: Sequence[PacketCaptured], names: Mapping[str, str]
+) -> tuple[str, ...]:
+    if verdict.outcome is Outcome.UNPROVEN:
+        return ("Nothing may be concluded from this: what is missing stands in the reason above.",)
+    seen = _packets(packets, names)
+    first = verdict.evidence[0] if verdict.evidence else None
+    row = (
+        f"Look at observation {first.number} of {first.observer}, the first row of the evidence."
+        if first
+        else ""
+    )
+    return tuple(s for s in (row, seen) if s)
+
+
+def _packets(packets: Sequence[PacketCaptured], names: Mapping[str, str]) -> str:
+    """Where the most packets went that are neither control's nor an exit's; nothing where there are none."""
+    if not packets:
+        return ""
+    ends = Counter(
+        f"{names.get(p.source, p.source)} to {names.get(p.destination, p.destination)} "
+        f"{port_words(p.protocol, p.port)}"
+        for p in packets
+    )
+    most, number = ends.most_common(1)[0]
+    began = min(p.captured_at for p in packets)
+    return (
+        f"Of {amount(len(packets), 'packet')} beside control, exits and DNS most ({number}) went from "
+        f"{most}, the first of all at {clock(began)} UTC."
+    )
