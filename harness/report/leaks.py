@@ -49,11 +49,11 @@ SYMBOLS = {
     Standing.NOT_RUN: claim_words.NOT_RUN,
 }
 MEANINGS = {
-    Standing.HELD: "requests went on by the allowed exits, and by them alone",
-    Standing.STOPPED: "nothing was answered while it lasted, and nothing left otherwise",
+    Standing.HELD: "traffic went on as it may, and not otherwise",
+    Standing.STOPPED: "nothing was answered while it lasted, and nothing went otherwise",
     Standing.UNPROVEN: "something needed was not observed",
-    Standing.LEAKED: "something left past the allowed exits",
-    Standing.NOT_RUN: "this run let it not befall the example",
+    Standing.LEAKED: "something went as it must not: past the allowed exits, or in from who may not",
+    Standing.NOT_RUN: "it did not befall the example in this run",
 }
 
 
@@ -137,6 +137,16 @@ class LeakMatrix:
     def cells(self) -> tuple[LeakCell, ...]:
         """All of them, row by row."""
         return tuple(cell for row in self.rows for cell in row.cells)
+
+    @property
+    def bad(self) -> tuple[LeakCell, ...]:
+        """Those that leaked, then those that are unproven."""
+        return tuple(
+            cell
+            for standing in (Standing.LEAKED, Standing.UNPROVEN)
+            for cell in self.cells
+            if cell.standing is standing
+        )
 
     def count(self, standing: Standing) -> int:
         """How often it came to that."""
