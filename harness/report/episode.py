@@ -1,8 +1,11 @@
 """What a verdict's detail shows beside its evidence: kept beside the ledger until the page is made."""
 
 import json
-from collections.abc import Collection, Iterable
+import re
+import time
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from cattrs import Converter
@@ -19,8 +22,10 @@ from harness.report.timeline import Timeline, timeline
 SHOWN_PACKETS = 40
 """At most so many packets are in the table: the capture has them all."""
 _SHOWN_EVENTS = 80
-_LOG_LINES = 30
+_LOG_LINES = 60
 _LOG_COLUMNS = 240
+_STAMP = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ")
+"""How tailscaled, as Go's log package, begins its lines, in UTC."""
 _STREAMS = ("stdout", "stderr")
 
 
@@ -100,7 +105,7 @@ def view(  # noqa: PLR0917  a verdict, and what its words need
         timeline=drawn,
         flows=tuple(f for _, f in own.of(FlowSeen)),
         events=tuple(events[:_SHOWN_EVENTS]),
-        logs=tuple(_logs(log for _, log in own.of(TaskLog))),
+        logs=tuple(_logs((log for _, log in own.of(TaskLog)), drawn)),
         packets=tuple(packets[:SHOWN_PACKETS]),
         packets_in_all=len(packets),
         capture=next((c.file for _, c in own.of(CaptureClosed) if c.captured), ""),
@@ -108,11 +113,19 @@ def view(  # noqa: PLR0917  a verdict, and what its words need
     return EpisodeView(**{**vars(found), "look_first": look_first.sentences(verdict, drawn, packets, names)})
 
 
-def _logs(logs: Iterable[TaskLog]) -> Iterable[Log]:
-    """The last lines of what each task printed, by task."""
+def _logs(logs: Iterable[TaskLog], drawn: Timeline | None) -> Iterable[Log]:
+    """The last lines of what each task printed, by task; but of its own end."""
     for log in sorted(logs, key=lambda log: (log.task, _STREAMS.index(log.stream))):
-        lines = log.text.strip().split("\n")[-_LOG_LINES:]
-        yield Log(log.task, log.stream, tuple(line[:_LOG_COLUMNS] for line in lines))
+        lines = log.text.strip().split("\n")
+        if drawn:
+            lines = _until(drawn.zero + drawn.end + 1, lines) or lines
+        yield Log(log.task, log.stream, tuple(line[:_LOG_COLUMNS] for line in lines[-_LOG_LINES:]))
+
+
+def _until(end: float, lines: Sequence[str]) -> list[str]:
+    """The lines before the first that is stamped with a later moment."""
+    last = time.strftime("%Y/%m/%d %H:%M:%S ", time.gmtime(end))
+    return list(takewhile(lambda line: not _STAMP.match(line) or line[: len(last)] <= last, lines))
 
 
 _CONVERTER = Converter()

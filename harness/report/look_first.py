@@ -37,23 +37,20 @@ def sentences(
 
 def _leaked(timeline: Timeline) -> tuple[str, ...]:
     lanes = [lane for lane in timeline.lanes if lane.kind is Kind.DIRECT and lane.at]
-    who = ", ".join(
-        lane.name + (f" ({', '.join(lane.addresses)})" if lane.addresses else "") for lane in lanes
+    who = "; ".join(
+        f"{amount(len(lane.at), lane.noun)} by {lane.name}"
+        + (f", from {' and '.join(lane.addresses)}" if lane.addresses else "")
+        for lane in lanes
     )
-    number = amount(len(timeline.direct), lanes[0].noun)
     first, last = timeline.direct[0], timeline.direct[-1]
-    healed, shown = timeline.mark(Phase.HEALED), timeline.mark(Phase.SHOWN)
-    until = f"the last at {last:.1f} s"
-    if healed:
+    said = [f"Look at the red row: {who}; the first {first:.1f} s after the fault was injected, the last"]
+    if healed := timeline.mark(Phase.HEALED):
         after = last - healed.at
-        until += f", {abs(after):.1f} s {'after' if after > 0 else 'before'} it was healed"
-    said = [
-        f"Look at the red row: {number} by {who}, the first {first:.1f} s after the fault was injected, "
-        f"{until}."
-    ]
-    if shown:
-        said.append(f"What showed by then ({shown.at:.1f} s): {shown.what}.")
-    return tuple(said)
+        said.append(f"{abs(after):.1f} s {'after' if after > 0 else 'before'} it was healed.")
+    else:
+        said.append(f"at {last:.1f} s; it was not healed.")
+    steps = [f"{mark.phase} at {mark.at:.1f} s: {mark.what}" for mark in timeline.marks]
+    return (" ".join(said), f"What happened: {'; '.join(steps)}.")
 
 
 def _without_timeline(

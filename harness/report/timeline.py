@@ -59,6 +59,20 @@ class Timeline:
         return next((m for m in self.marks if m.phase is phase), None)
 
     @property
+    def begin(self) -> float:
+        """The first moment that is shown."""
+        return min(self._moments)
+
+    @property
+    def end(self) -> float:
+        """The last moment that is shown."""
+        return max(self._moments)
+
+    @property
+    def _moments(self) -> list[float]:
+        return [*(at for lane in self.lanes for at in lane.at), *(m.at for m in self.marks)]
+
+    @property
     def direct(self) -> tuple[float, ...]:
         """When something arrived or was let in that must not, in order."""
         return tuple(sorted(at for lane in self.lanes if lane.kind is Kind.DIRECT for at in lane.at))

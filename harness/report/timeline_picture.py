@@ -74,8 +74,7 @@ def draw(timeline: Timeline, key: str) -> str:
 
 def _fill(axes: "Axes", timeline: Timeline) -> None:
     axes.patch.set_visible(False)
-    moments = [*(at for lane in timeline.lanes for at in lane.at), *(m.at for m in timeline.marks)]
-    first, last = min(moments), max(moments)
+    first, last = timeline.begin, timeline.end
     room = (last - first) * _ROOM or 1.0
     axes.set_xlim(first - room, last + room)
     axes.set_ylim(len(timeline.lanes) - 0.45, -0.55)
