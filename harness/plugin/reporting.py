@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from harness.report import (
     timeline_picture,
     topology_picture,
 )
+from harness.report.allure_results import Step
 from harness.report.entries import ClaimEntry
 from harness.report.episode import EpisodeView
 from harness.report.leaks import is_of_fault
@@ -50,6 +51,8 @@ from harness.run import places
 from harness.run.run import Run, is_alive, new_id
 
 RECORDING = pytest.StashKey["Recording"]()
+_TELLING = pytest.StashKey[Callable[[], None]]()
+"""What is told to Allure of a test's verdict, once the test itself is called."""
 _RUN_ID = pytest.StashKey[str]()
 RUN_OF_CONTROLLER = "notailcar.run"
 """In a worker's input: the id of the run that it takes part in."""
@@ -160,16 +163,26 @@ class Recording:
         )
 
     def add(self, item: pytest.Item, judged: Judged, ledger: Ledger) -> None:
-        """Put a verdict on the report of its test, and into Allure's results."""
+        """Put a verdict on the report of its test, and have it told to Allure when the test is called."""
         example, verdict = judged.example, judged.verdict
         entry = entries.to_entry(example.name, judged.claim.id, verdict, judged.seconds)
         item.user_properties.append((_ENTRY, json.dumps(Converter().unstructure(entry))))
         absences = {c.id: why for c in CLAIMS if (why := c.absence(example.smoke))}
         item.user_properties.append((_ABSENCES, json.dumps(absences)))
-        allure_results.label(judged.claim.id, example.name)
-        steps = allure_results.episode_steps(ledger.history(example.name))
-        allure_results.show_steps(s for s in steps if s.title.split(":")[0] in judged.claim.episodes)
         view = self._view(judged, ledger)
+        steps = allure_results.episode_steps(ledger.history(example.name))
+        item.stash[_TELLING] = lambda: self._tell(judged, steps, view)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        """Tell Allure of the verdict: what is told earlier, by a fixture, is the fixture's, or is overwritten."""
+        if tell := item.stash.get(_TELLING, None):
+            tell()
+
+    def _tell(self, judged: Judged, steps: Iterable[Step], view: EpisodeView | None) -> None:
+        verdict = judged.verdict
+        allure_results.label(judged.claim.id, judged.example.name)
+        allure_results.show_steps(s for s in steps if s.title.split(":")[0] in judged.claim.episodes)
         allure_results.attach_verdict(verdict, self._names, view.look_first if view else ())
         for observation in verdict.evidence:
             if isinstance(observation.fact, PageSeen) and observation.fact.picture:
