@@ -175,7 +175,7 @@ class Recording:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:
-        """Tell Allure of the verdict: what is told earlier, by a fixture, is the fixture's, or is overwritten."""
+        """Tell Allure of the verdict: what a fixture tells of it is overwritten before the test is called."""
         if tell := item.stash.get(_TELLING, None):
             tell()
 

@@ -1,6 +1,8 @@
 """The timeline: each request in the row of whom the receiver saw, and a picture that a page can take in."""
 
 import re
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -161,3 +163,8 @@ def test_names_are_escaped() -> None:
 def test_one_moment_alone_can_be_drawn() -> None:
     told = found(FaultSeen("x", Phase.INJECTED, befallen.ZERO, "it"), befallen.sent(0.0, ""))
     parsed(timeline_picture.draw(told, "x"))
+
+
+def test_who_draws_nothing_does_not_wait_for_matplotlib() -> None:
+    code = "import sys, harness.plugin.plugin, harness.cli.main; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
