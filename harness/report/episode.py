@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 
 from cattrs import Converter
@@ -31,7 +30,7 @@ _STREAMS = ("stdout", "stderr")
 
 @dataclass(frozen=True)
 class Log:
-    """The last lines of what a task printed."""
+    """Lines of what a task printed."""
 
     task: str
     stream: str
@@ -114,18 +113,27 @@ def view(  # noqa: PLR0917  a verdict, and what its words need
 
 
 def _logs(logs: Iterable[TaskLog], drawn: Timeline | None) -> Iterable[Log]:
-    """The last lines of what each task printed, by task; but of its own end."""
+    """What each task printed, by task: the first lines from the fault on, where they tell their time.
+
+    Of other logs the last lines. tailscaled says much while it ends, when all that matters is over.
+    """
     for log in sorted(logs, key=lambda log: (log.task, _STREAMS.index(log.stream))):
         lines = log.text.strip().split("\n")
-        if drawn:
-            lines = _until(drawn.zero + drawn.end + 1, lines) or lines
-        yield Log(log.task, log.stream, tuple(line[:_LOG_COLUMNS] for line in lines[-_LOG_LINES:]))
+        since = _between(drawn.zero - 1, drawn.zero + drawn.end + 1, lines) if drawn else []
+        shown = since[:_LOG_LINES] or lines[-_LOG_LINES:]
+        yield Log(log.task, log.stream, tuple(line[:_LOG_COLUMNS] for line in shown))
 
 
-def _until(end: float, lines: Sequence[str]) -> list[str]:
-    """The lines before the first that is stamped with a later moment."""
-    last = time.strftime("%Y/%m/%d %H:%M:%S ", time.gmtime(end))
-    return list(takewhile(lambda line: not _STAMP.match(line) or line[: len(last)] <= last, lines))
+def _between(begin: float, end: float, lines: Sequence[str]) -> list[str]:
+    """The lines that are stamped with a moment between two; those without a stamp go with the one before."""
+    first, last = (time.strftime("%Y/%m/%d %H:%M:%S ", time.gmtime(at)) for at in (begin, end))
+    found, within = [], False
+    for line in lines:
+        if _STAMP.match(line):
+            within = first <= line[: len(first)] <= last
+        if within:
+            found.append(line)
+    return found
 
 
 _CONVERTER = Converter()

@@ -53,7 +53,7 @@ def log_line(at: float, text: str) -> str:
 
 
 def aftermath() -> list[f.Fact]:
-    log = [log_line(ZERO - 60, "before"), "without a time", log_line(ZERO + 1, "no exit node")]
+    log = [log_line(ZERO - 60, "before"), "its stack", log_line(ZERO + 1, "no exit node"), "with a detail"]
     end = [log_line(ZERO + 30, "got signal terminated"), "its stack"]
     return [
         *(x for x in sample.LEAKS if x.wire == "node"),

@@ -47,16 +47,24 @@ def test_a_name_with_a_slash_stays_in_its_folder(tmp_path: Path) -> None:
     assert episode.read("../../x", "egress.dns", tmp_path) == evil
 
 
-def test_a_log_ends_with_the_traffic_and_not_with_the_tasks_end() -> None:
+def test_a_log_is_shown_from_the_fault_on_and_without_the_tasks_own_end() -> None:
     logs = {log.task: log.lines for log in view(befallen.leaky()).logs}
-    assert [line.rpartition(" ")[2] for line in logs["tailscale"]] == ["before", "time", "node"]
+    assert [line.rpartition(" ")[2] for line in logs["tailscale"]] == ["node", "detail"]
     assert logs["worker"] == (f"sent {befallen.EVIL}",)
 
 
-def test_a_log_of_the_end_alone_is_better_than_none() -> None:
-    late = f.TaskLog("7d3a", "tailscale", "stderr", befallen.log_line(befallen.ZERO + 30, "late"))
-    (log,) = view(befallen.history(*befallen.marks(), *befallen.traffic(leaky=True), late)).logs
-    assert len(log.lines) == 1
+def test_of_a_log_without_such_lines_the_last_are_shown() -> None:
+    late = [befallen.log_line(befallen.ZERO + 30, f"late {n}") for n in range(100)]
+    log = f.TaskLog("7d3a", "tailscale", "stderr", "\n".join(late))
+    (shown,) = view(befallen.history(*befallen.marks(), *befallen.traffic(leaky=True), log)).logs
+    assert shown.lines == tuple(late[-60:])
+
+
+def test_of_very_many_lines_from_the_fault_on_the_first_are_shown() -> None:
+    busy = [befallen.log_line(befallen.ZERO + 1, f"busy {n}") for n in range(100)]
+    log = f.TaskLog("7d3a", "tailscale", "stderr", "\n".join(busy))
+    (shown,) = view(befallen.history(*befallen.marks(), *befallen.traffic(leaky=True), log)).logs
+    assert shown.lines == tuple(busy[:60])
 
 
 def test_a_capture_without_packets_is_not_offered() -> None:

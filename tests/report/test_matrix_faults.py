@@ -119,7 +119,7 @@ def test_a_leaks_detail_has_all_there_is_to_see(tmp_path: Path) -> None:
         f"flows of {befallen.SUBJECT}, {befallen.CLAIM}",
         "the first 40 of 50",
         "What Nomad did to the tasks: 2 events",
-        "Log of tailscale, stderr: last 3 lines",
+        "Log of tailscale, stderr: 2 lines",
         "Evidence",
     ]
     detail = html[html.index('id="faults"') :]
