@@ -183,14 +183,14 @@ class Recording:
         verdict = judged.verdict
         allure_results.label(judged.claim.id, judged.example.name)
         allure_results.show_steps(s for s in steps if s.title.split(":")[0] in judged.claim.episodes)
+        if view:
+            self._attach(view)
         allure_results.attach_verdict(verdict, self._names, view.look_first if view else ())
         for observation in verdict.evidence:
             if isinstance(observation.fact, PageSeen) and observation.fact.picture:
                 page = observation.fact
                 picture = folder_of(self._config) / page.picture
                 allure_results.attach_page(picture, f"{page.target}, in {page.by}'s browser")
-        if view:
-            self._attach(view)
 
     def _view(self, judged: Judged, ledger: Ledger) -> EpisodeView | None:
         """What there is to show of the episodes, kept for the page; nothing where all went as it should."""

@@ -43,7 +43,10 @@ def _leaked(timeline: Timeline) -> tuple[str, ...]:
         for lane in lanes
     )
     first, last = timeline.direct[0], timeline.direct[-1]
-    said = [f"The red row: {who}; the first {first:.1f} s after the fault was injected, the last"]
+    said = [
+        f"The red row of the requests over time: {who}; the first {first:.1f} s after the fault was injected, "
+        "the last"
+    ]
     if healed := timeline.mark(Phase.HEALED):
         after = last - healed.at
         said.append(f"{abs(after):.1f} s {'after' if after > 0 else 'before'} it was healed.")
