@@ -44,8 +44,8 @@ def _leaked(timeline: Timeline) -> tuple[str, ...]:
     )
     first, last = timeline.direct[0], timeline.direct[-1]
     said = [
-        f"The red row of the requests over time: {who}; the first {first:.1f} s after the fault was injected, "
-        "the last"
+        f"The red row of the requests over time: {who}; the first {first:.1f} s after the fault "
+        "was injected, the last"
     ]
     if healed := timeline.mark(Phase.HEALED):
         after = last - healed.at
