@@ -20,6 +20,8 @@ from harness.report.timeline import Timeline, timeline
 
 SHOWN_PACKETS = 40
 """At most so many packets are in the table: the capture has them all."""
+_OF_TRAFFIC = ("egress.", "serve.")
+"""The claims that flows and packets tell something of."""
 _SHOWN_EVENTS = 80
 _LOG_LINES = 60
 _LOG_COLUMNS = 240
@@ -96,18 +98,19 @@ def view(  # noqa: PLR0917  a verdict, and what its words need
     drawn = timeline(own, allowed, topology.only(Role.NODE).name, names)
     if verdict.outcome is Outcome.PROVEN:
         return EpisodeView(subject, claim, timeline=drawn)
-    packets = [p for _, p in own.of(PacketCaptured)]
+    of_traffic = claim.startswith(_OF_TRAFFIC)
+    packets = [p for _, p in own.of(PacketCaptured)] if of_traffic else []
     events = sorted((e for _, e in own.of(TaskEventSeen)), key=lambda e: e.event_at)
     found = EpisodeView(
         subject,
         claim,
         timeline=drawn,
-        flows=tuple(f for _, f in own.of(FlowSeen)),
+        flows=tuple(f for _, f in own.of(FlowSeen)) if of_traffic else (),
         events=tuple(events[:_SHOWN_EVENTS]),
         logs=tuple(_logs((log for _, log in own.of(TaskLog)), drawn)),
         packets=tuple(packets[:SHOWN_PACKETS]),
         packets_in_all=len(packets),
-        capture=next((c.file for _, c in own.of(CaptureClosed) if c.captured), ""),
+        capture=next((c.file for _, c in own.of(CaptureClosed) if c.captured and of_traffic), ""),
     )
     return EpisodeView(**{**vars(found), "look_first": look_first.sentences(verdict, drawn, packets, names)})
 

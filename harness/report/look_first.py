@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.claims.verdict import Outcome, Verdict
 from harness.ledger.facts import PacketCaptured, Phase
-from harness.report.fact_words import amount, clock
+from harness.report.fact_words import amount, clock, observation_row
 from harness.report.fact_words import port as port_words
 from harness.report.timeline import Kind, Timeline
 
@@ -61,14 +61,14 @@ def _without_timeline(
 ) -> tuple[str, ...]:
     if verdict.outcome is Outcome.UNPROVEN:
         return ("Nothing may be concluded from this: what is missing stands in the reason above.",)
-    seen = _packets(packets, names)
-    first = verdict.evidence[0] if verdict.evidence else None
-    row = (
-        f"Look at observation {first.number} of {first.observer}, the first row of the evidence."
-        if first
-        else ""
-    )
-    return tuple(s for s in (row, seen) if s)
+    said = [_packets(packets, names)] if packets else []
+    if verdict.evidence:
+        first = verdict.evidence[0]
+        row = observation_row(first, names)
+        said.insert(
+            0, f"The first that speaks against it, seen by {row.observer}: {row.what} (no. {row.number})."
+        )
+    return tuple(said)
 
 
 def _packets(packets: Sequence[PacketCaptured], names: Mapping[str, str]) -> str:

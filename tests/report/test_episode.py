@@ -72,6 +72,14 @@ def test_a_capture_without_packets_is_not_offered() -> None:
     assert view(befallen.history(*befallen.marks(), empty)).capture == ""
 
 
+def test_a_claim_that_is_not_of_traffic_has_neither_flows_nor_packets() -> None:
+    of = befallen.leaky()
+    verdict = befallen.verdict(Outcome.REFUTED, "because", of)
+    found = episode.view("a", "secrets.not_exposed", verdict, of, (), sample.topology())
+    assert (found.flows, found.packets, found.capture) == ((), (), "")
+    assert found.logs
+
+
 # -- what to look at first
 
 
@@ -107,5 +115,5 @@ def test_of_what_is_unproven_nothing_is_concluded() -> None:
 
 def test_without_a_fault_the_first_evidence_is_named() -> None:
     told = said(befallen.history(*befallen.aftermath()))
-    assert "Look at observation 1 of x" in told
+    assert "The first that speaks against it, seen by x: node (203.0.113.10) → echo" in told
     assert "50 packets" in told
