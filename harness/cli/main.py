@@ -8,12 +8,13 @@ import click
 from rich.console import Console
 
 from harness import __version__, assembly
-from harness.cli import kept, shown
+from harness.cli import kept, leaks, shown
 from harness.engine import stop_if_unused
 from harness.errors import EXIT_USAGE, NoTailCarError
 from harness.lab import topology_file
 from harness.lab.topology import ControlProgram
 from harness.report.terminal import Progress
+from harness.run import places
 from harness.run.run import Run
 
 _TOPOLOGY = click.option(
@@ -38,6 +39,24 @@ _EXEC = """Run COMMAND (default: a shell) in HOST of the kept lab.
 notailcar exec node nomad job status
 notailcar exec client tailscale status
 notailcar exec internet nft list table inet flowbook
+"""
+
+
+_LEAKS = """Print the leak matrix of the last run as a Markdown table: what faults did to each job's traffic.
+
+The run must have let faults befall the examples. The table comes from reports/claims.json, its date and
+versions from reports/run.json; NOTAILCAR_REPORTS says where reports are. Nothing is run.
+
+\b
+pytest scenarios/test_faults.py --faults all      let every fault befall every example
+notailcar leaks                                   see what came of it
+notailcar leaks --write docs/security-model.md    put it into the document
+
+--write replaces what stands in FILE between these two lines, and nothing else:
+
+\b
+<!-- leaks: begin -->
+<!-- leaks: end -->
 """
 
 
@@ -98,6 +117,25 @@ def execute(host: str, command: Sequence[str]) -> None:
 def down() -> None:
     """Remove the kept lab: every container, volume and file of it."""
     kept.down(Console())
+
+
+@cli.command("leaks", help=_LEAKS)
+@click.option(
+    "--write",
+    "document",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="Put the table into this Markdown file, between its markers, instead of printing it.",
+)
+def show_leaks(document: Path | None) -> None:
+    """Print or write the leak matrix of the last run."""
+    text = leaks.of_last_run(places.reports())
+    if document is None:
+        click.echo(text)
+    else:
+        leaks.put_into(document, text)
+        click.echo(f"{document}: the leak matrix is written", err=True)
 
 
 @cli.command()

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,21 @@ from harness.ledger.episodes import CONTROLS
 from harness.ledger.facts import FlowSeen, PageSeen
 from harness.ledger.ledger import Ledger, from_json
 from harness.plugin.executions import Judged
-from harness.report import allure_html, allure_results, entries, matrix, record, terminal
+from harness.report import (
+    allure_html,
+    allure_results,
+    entries,
+    episode,
+    matrix,
+    record,
+    terminal,
+    timeline_picture,
+    topology_picture,
+)
+from harness.report.allure_results import Step
 from harness.report.entries import ClaimEntry
+from harness.report.episode import EpisodeView
+from harness.report.leaks import is_of_fault
 from harness.report.news import Following, NewsFile
 from harness.report.progress import Progress
 from harness.report.record import RunRecord, Stage, address_names
@@ -38,6 +51,8 @@ from harness.run import places
 from harness.run.run import Run, is_alive, new_id
 
 RECORDING = pytest.StashKey["Recording"]()
+_TELLING = pytest.StashKey[Callable[[], None]]()
+"""What is told to Allure of a test's verdict, once the test itself is called."""
 _RUN_ID = pytest.StashKey[str]()
 RUN_OF_CONTROLLER = "notailcar.run"
 """In a worker's input: the id of the run that it takes part in."""
@@ -148,24 +163,67 @@ class Recording:
         )
 
     def add(self, item: pytest.Item, judged: Judged, ledger: Ledger) -> None:
-        """Put a verdict on the report of its test, and into Allure's results."""
+        """Put a verdict on the report of its test, and have it told to Allure when the test is called."""
         example, verdict = judged.example, judged.verdict
         entry = entries.to_entry(example.name, judged.claim.id, verdict, judged.seconds)
         item.user_properties.append((_ENTRY, json.dumps(Converter().unstructure(entry))))
         absences = {c.id: why for c in CLAIMS if (why := c.absence(example.smoke))}
         item.user_properties.append((_ABSENCES, json.dumps(absences)))
-        allure_results.label(judged.claim.id, example.name)
+        view = self._view(judged, ledger)
         steps = allure_results.episode_steps(ledger.history(example.name))
+        item.stash[_TELLING] = lambda: self._tell(judged, steps, view)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        """Tell Allure of the verdict: what a fixture tells of it is overwritten before the test is called."""
+        if tell := item.stash.get(_TELLING, None):
+            tell()
+
+    def _tell(self, judged: Judged, steps: Iterable[Step], view: EpisodeView | None) -> None:
+        verdict = judged.verdict
+        allure_results.label(judged.claim.id, judged.example.name)
         allure_results.show_steps(s for s in steps if s.title.split(":")[0] in judged.claim.episodes)
-        allure_results.attach_verdict(verdict, self._names)
+        if view:
+            self._attach(view)
+        allure_results.attach_verdict(verdict, self._names, view.look_first if view else ())
         for observation in verdict.evidence:
             if isinstance(observation.fact, PageSeen) and observation.fact.picture:
                 page = observation.fact
                 picture = folder_of(self._config) / page.picture
                 allure_results.attach_page(picture, f"{page.target}, in {page.by}'s browser")
-        capture = folder_of(self._config) / f"{example.name}.pcap"
-        if verdict.outcome is not Outcome.PROVEN and capture.exists():
-            allure_results.attach_packets(capture, "what the node sent beside control, exits and DNS")
+
+    def _view(self, judged: Judged, ledger: Ledger) -> EpisodeView | None:
+        """What there is to show of the episodes, kept for the page; nothing where all went as it should."""
+        example, claim, verdict = judged.example, judged.claim, judged.verdict
+        if verdict.outcome is Outcome.PROVEN and not is_of_fault(claim.id):
+            return None
+        egress = example.smoke.egress
+        view = episode.view(
+            example.name,
+            claim.id,
+            verdict,
+            ledger.history(example.name).episode(*claim.episodes),
+            (*egress.via, *egress.fallback) if egress else (),
+            self._topology,
+        )
+        folder = folder_of(self._config)
+        episode.write(view, folder)
+        if view.timeline:
+            drawn = timeline_picture.draw(view.timeline, view.stem)
+            (folder / view.picture).write_text(drawn, encoding="utf-8")
+        return view
+
+    def _attach(self, view: EpisodeView) -> None:
+        folder = folder_of(self._config)
+        if view.timeline:
+            drawn = (folder / view.picture).read_text(encoding="utf-8")
+            allure_results.attach_drawing(drawn, "requests over time")
+        if view.flows:
+            drawn = topology_picture.draw_episode(view, self._topology)
+            allure_results.attach_drawing(drawn, "where the packets went")
+        if view.capture:
+            name = "what the node sent beside control, exits and DNS"
+            allure_results.attach_packets(folder / view.capture, name)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

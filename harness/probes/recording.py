@@ -12,7 +12,7 @@ from harness.ledger.ledger import Ledger
 from harness.management.nomad import Allocation, NomadClient
 from harness.probes.watch import Seen
 
-_LOG_TAIL = 4000  # characters
+_LOG_TAIL = 16_000  # characters; tailscaled takes 3,000 to end, and what matters came before that
 
 
 def write(ledger: Ledger, seen: Seen, *, subject: str, episode: str) -> None:

@@ -35,14 +35,15 @@ def label(claim: str, example: str) -> None:
     _DYNAMIC.title(f"{example}: {claim_words.title(claim)}")
 
 
-def attach_verdict(verdict: Verdict, names: Names | None = None) -> None:
+def attach_verdict(verdict: Verdict, names: Names | None = None, look_first: Iterable[str] = ()) -> None:
     """Attach a verdict to the running test or step: a page to read, the rows as CSV, all of it as JSON.
 
     Args:
         verdict: what the claim came to.
         names: addresses to hosts, for the words.
+        look_first: what to look at first, in sentences.
     """
-    _DYNAMIC.description(f"**{verdict.outcome}**: {verdict.reason}")
+    _DYNAMIC.description("\n\n".join((f"**{verdict.outcome}**: {verdict.reason}", *look_first)))
     evidence = tuple(observation_row(o, names or {}) for o in verdict.evidence)
     controls = tuple(observation_row(o, names or {}) for o in verdict.controls)
     page = templates.render("verdict.html.j2", verdict=verdict, evidence=evidence, controls=controls)
@@ -139,6 +140,11 @@ def attach_packets(file: Path, name: str = "packets") -> None:
 def attach_page(file: Path, name: str) -> None:
     """Attach the picture of a page, PNG."""
     _ATTACH.file(str(file), name, attachment_type=allure.attachment_type.PNG)
+
+
+def attach_drawing(svg: str, name: str) -> None:
+    """Attach a picture to the running test."""
+    allure.attach(svg, name, allure.attachment_type.SVG)
 
 
 def attach_picture(svg: str) -> None:

@@ -1,7 +1,8 @@
 """Claims in words and in their order, for every view of a report."""
 
-from harness.claims.catalogue import CLAIMS
+from harness.claims.catalogue import CLAIMS, SURVIVES, fault_claim
 from harness.claims.verdict import Outcome
+from harness.faults.catalogue import FAULTS
 
 GROUPS = ("egress", "serve", "ports", "identity", "secrets")
 """The groups of claims, in the order in which they are shown."""
@@ -16,7 +17,7 @@ NOT_RUN = "·"
 OFFER = "not offered"
 """How the reason of an absence begins where the example could offer it."""
 
-_SURVIVES = "egress.survives."
+_SURVIVES = f"{SURVIVES}."
 _KNOWN = {claim.id: claim for claim in CLAIMS}
 
 
@@ -24,14 +25,28 @@ def title(claim: str) -> str:
     """A claim as a sentence: the catalogue's title, or the words of an id that it does not know."""
     if claim in _KNOWN:
         return _KNOWN[claim].title
-    if claim.startswith(_SURVIVES):
-        return f"Nothing leaves directly during the fault: {words(claim.removeprefix(_SURVIVES))}"
+    if _SURVIVES in claim:
+        fault = claim.partition(_SURVIVES)[2]
+        return fault_claim(fault, fault_title(fault), group(claim)).title
     return words(short(claim)).capitalize()
 
 
 def story(claim: str) -> str:
     """The catalogue's group of a claim, or the group of its id."""
+    if _SURVIVES in claim:
+        return "When something goes wrong"
     return _KNOWN[claim].story if claim in _KNOWN else group(claim).capitalize()
+
+
+def fault_title(fault: str) -> str:
+    """What happens in a fault, as a sentence about the past; the words of a name that is not known."""
+    return FAULTS[fault].title if fault in FAULTS else words(fault)
+
+
+def fault_order(fault: str) -> tuple[int, str]:
+    """The sort key of a fault: as in the catalogue, then by name."""
+    known = list(FAULTS)
+    return (known.index(fault) if fault in FAULTS else len(known), fault)
 
 
 def group(claim: str) -> str:

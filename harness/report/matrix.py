@@ -16,7 +16,9 @@ from harness.report import claim_words, templates, topology_picture
 from harness.report.entries import ClaimEntry
 from harness.report.fact_words import Row, row
 from harness.report.files import write_whole
+from harness.report.leaks import MEANINGS, SYMBOLS, LeakCell, LeakMatrix, anchor, is_of_fault, leak_matrix
 from harness.report.record import RunRecord, Stage
+from harness.report.shown import Shown, shown
 from harness.report.topology_flows import bands
 
 
@@ -38,6 +40,26 @@ class Detail:
     controls: tuple[Row, ...]
     pages: tuple[dict[str, Any], ...] = ()
     """Facts of pages that a browser showed (`PageSeen`), as data."""
+    shown: Shown | None = None
+    """What else there is to see of its episodes."""
+
+
+@dataclass(frozen=True)
+class Befallen:
+    """What a fault did to an example: a cell of the leak matrix with its detail."""
+
+    cell: LeakCell
+    detail: Detail
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Where the files are that a page takes in or links to."""
+
+    run: Path
+    """The run's folder."""
+    page: Path
+    """The page's folder."""
 
 
 @dataclass(frozen=True)
@@ -85,30 +107,35 @@ class Bar:
 
 
 def columns(record: RunRecord) -> tuple[Column, ...]:
-    """Give the claims that were judged, and those that an example openly does not offer, in their order."""
-    groups = {claim_words.group(e.claim) for e in record.entries}
+    """Give the claims that were judged, and those that an example openly does not offer, in their order.
+
+    What faults did is the leak matrix's.
+    """
+    judged = {e.claim for e in record.entries if not is_of_fault(e.claim)}
+    groups = {claim_words.group(claim) for claim in judged}
     refused = {
         claim
         for subject in record.subjects
         for claim, why in record.absences.get(subject, {}).items()
         if Gap(why).offered_elsewhere and claim_words.group(claim) in groups
     }
-    claims = sorted({e.claim for e in record.entries} | refused, key=claim_words.order)
+    claims = sorted(judged | refused, key=claim_words.order)
     return tuple(Column(c, claim_words.group(c)) for c in claims)
 
 
-def lines(record: RunRecord, over: Sequence[Column]) -> tuple[Line, ...]:
+def lines(record: RunRecord, over: Sequence[Column], beside: Beside | None = None) -> tuple[Line, ...]:
     """Give one line an example, in the order in which they were judged."""
-    names = record.names()
     found = []
     for subject in record.subjects:
         # Of two verdicts on one claim the worse stands: a page must not hide it behind the better.
         judged: dict[str, ClaimEntry] = {}
-        for entry in (e for e in record.entries if e.subject == subject):
+        for entry in (e for e in record.entries if e.subject == subject and not is_of_fault(e.claim)):
             known = judged.get(entry.claim)
             if known is None or _BADNESS[entry.verdict] > _BADNESS[known.verdict]:
                 judged[entry.claim] = entry
-        details = {claim: _detail(entry, names) for claim, entry in judged.items()}
+        if not judged:
+            continue
+        details = {claim: _detail(entry, record, beside) for claim, entry in judged.items()}
         absences = record.absences.get(subject, {})
         found.append(
             Line(
@@ -120,25 +147,38 @@ def lines(record: RunRecord, over: Sequence[Column]) -> tuple[Line, ...]:
     return tuple(found)
 
 
+def befallen(record: RunRecord, leaks: LeakMatrix, beside: Beside | None = None) -> tuple[Befallen, ...]:
+    """Give every cell of the leak matrix that has a verdict with its detail, row by row."""
+    judged = [(cell, cell.entry) for cell in leaks.cells if cell.entry is not None]
+    brief = len(judged) > _PICTURES
+    return tuple(Befallen(cell, _detail(entry, record, beside, brief=brief)) for cell, entry in judged)
+
+
+_PICTURES = 40
+"""Verdicts on faults beyond which the pictures of those proven are linked: each has some 15 kB."""
+_FEW = 3
+"""Examples that leave room for a leak's figures in its cell."""
 _ROOMY = 9
 """Columns beyond which a cell has room for its symbol alone."""
 _PAGE = PageSeen.__name__
 _BADNESS = {Outcome.PROVEN: 0, Outcome.UNPROVEN: 1, Outcome.REFUTED: 2}
 
 
-def _detail(entry: ClaimEntry, names: dict[str, str]) -> Detail:
+def _detail(entry: ClaimEntry, record: RunRecord, beside: Beside | None, *, brief: bool = False) -> Detail:
+    names = record.names()
     return Detail(
         entry=entry,
-        anchor=f"{entry.subject}/{entry.claim}",
+        anchor=anchor(entry),
         evidence=tuple(row(item, names) for item in entry.items("evidence")),
         controls=tuple(row(item, names) for item in entry.items("control")),
         pages=tuple(i["fact"] for i in entry.items("evidence") if i["fact"].get("kind") == _PAGE),
+        shown=shown(entry, record.topology, beside.run, beside.page, brief=brief) if beside else None,
     )
 
 
-def _pictures(pages: Iterable[Mapping[str, Any]], folder: Path | None) -> dict[str, str]:
+def _pictures(pages: Iterable[Mapping[str, Any]], beside: Beside | None) -> dict[str, str]:
     """The pictures that are there, by name, as text that a page can hold: it may be moved without them."""
-    files = [folder / page["picture"] for page in pages if folder and page["picture"]]
+    files = [beside.run / page["picture"] for page in pages if beside and page["picture"]]
     return {
         file.name: f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
         for file in files
@@ -165,16 +205,18 @@ def headline(record: RunRecord) -> str:
     return f"{record.count(record.outcome)} of {total} {'claims' if total > 1 else 'claim'} {record.outcome}"
 
 
-def render(record: RunRecord, *, allure: str | None = None, pages: Path | None = None) -> str:
+def render(record: RunRecord, *, allure: str | None = None, beside: Beside | None = None) -> str:
     """Give the page as HTML.
 
     Args:
         record: the run.
         allure: the Allure report's address relative to the page, None for no link.
-        pages: the folder with the pictures of pages that a browser showed; None for no pictures.
+        beside: where pictures and captures are; None for a page without them.
     """
     over = columns(record)
-    found = lines(record, over)
+    found = lines(record, over, beside)
+    leaks = leak_matrix(record.entries)
+    faults = befallen(record, leaks, beside)
     members = topology_picture.serves(record)
     return templates.render(
         "matrix.html.j2",
@@ -193,7 +235,12 @@ def render(record: RunRecord, *, allure: str | None = None, pages: Path | None =
         picture=Markup(topology_picture.draw_record(record)),  # noqa: S704
         bars=bars(record.stages),
         allure=allure,
-        pictures=_pictures((p for line in found for d in line.details for p in d.pages), pages),
+        pictures=_pictures((p for line in found for d in line.details for p in d.pages), beside),
+        leaks=leaks,
+        few=len(leaks.subjects) <= _FEW,
+        faults=faults,
+        first_leak=next((b.detail.anchor for b in faults if b.cell.leak), ""),
+        standings=[(s, SYMBOLS[s], MEANINGS[s]) for s in SYMBOLS if leaks.count(s)],
     )
 
 
@@ -208,5 +255,6 @@ def _spans(over: Sequence[Column]) -> list[tuple[str, int]]:
 def write(record: RunRecord, file: Path, *, allure: Path | None = None) -> Path:
     """Write the page, linking to the Allure report's file `allure` where there is one. Gives `file` back."""
     link = None if allure is None else os.path.relpath(allure, file.parent)
-    write_whole(file, render(record, allure=link, pages=file.parent / "runs" / record.run))
+    beside = Beside(file.parent / "runs" / record.run, file.parent)
+    write_whole(file, render(record, allure=link, beside=beside))
     return file

@@ -22,6 +22,7 @@ def _environment() -> Environment:
         "clock": fact_words.clock,
         "octets": fact_words.octets,
         "title_of": claim_words.title,
+        "fault_title": lambda fault: claim_words.fault_title(fault).replace("`", ""),
         "short": claim_words.short,
         "words": claim_words.words,
         "px": lambda value: f"{value:.1f}".removesuffix(".0"),

@@ -15,12 +15,20 @@ from harness.claims.verdict import Outcome
 from harness.report import claim_words, matrix
 from harness.report.entries import ClaimEntry
 from harness.report.fact_words import Names, clock, row
+from harness.report.leaks import MEANINGS, SYMBOLS, LeakMatrix, Standing, leak_matrix
 from harness.report.progress import Progress
 from harness.report.record import RunRecord
 
 __all__ = ["Progress", "claim_line", "console_on", "console_past_capture", "summary"]
 
 _STYLES = {Outcome.PROVEN: "green", Outcome.REFUTED: "bold red", Outcome.UNPROVEN: "yellow"}
+_STANDINGS = {
+    Standing.HELD: "green",
+    Standing.STOPPED: "cyan",
+    Standing.UNPROVEN: "yellow",
+    Standing.LEAKED: "bold red",
+    Standing.NOT_RUN: "dim",
+}
 _VERDICT, _CLAIM, _SUBJECT, _SECONDS = 8, 27, 14, 7
 _NARROW = 100
 """Columns below which a claim's reason stands on a line of its own."""
@@ -132,6 +140,9 @@ def summary(record: RunRecord, paths: Mapping[str, Path]) -> RenderableType:
     if len(found) > 1:
         table = _table(over, found) if len(found) <= _ACROSS else _by_groups(over, found)
         parts.append(Padding(table, (1, 0, 0, 0), expand=False))
+    leaks = leak_matrix(record.entries)
+    if leaks.rows:
+        parts.append(Padding(_leaks(leaks), (1, 0, 0, 0), expand=False))
     if paths:
         parts.append(Padding(_links(paths), (1, 0, 0, 0), expand=False))
     return Group(*parts)
@@ -181,6 +192,31 @@ def _by_groups(over: tuple[matrix.Column, ...], found: tuple[matrix.Line, ...]) 
     gaps = {c.symbol: c.words for line in found for c in line.cells if isinstance(c, matrix.Gap)}
     symbols = "  ".join([*verdicts, *(f"{symbol} {words}" for symbol, words in gaps.items())])
     return Group(table, Text("\n".join(["", *named, symbols]), "dim"))
+
+
+def _leaks(leaks: LeakMatrix) -> RenderableType:
+    """Faults down, examples across; with figures where there is room for them."""
+    roomy = len(leaks.subjects) <= _ACROSS
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    for _ in leaks.subjects:
+        table.add_column(overflow="fold")
+    names = leaks.subjects if roomy else [str(n) for n, _ in enumerate(leaks.subjects, 1)]
+    table.add_row(Text("fault", "dim"), *(Text(name, "bold") for name in names))
+    for befallen in leaks.rows:
+        cells = []
+        for cell in befallen.cells:
+            text = Text(cell.symbol, _STANDINGS[cell.standing])
+            if roomy:
+                text.append(f" {cell.standing}")
+                if cell.leak:
+                    text.append(f": {cell.leak.short}", Style(bold=False))
+            cells.append(text)
+        table.add_row(befallen.fault, *cells)
+    named = "" if roomy else ", ".join(f"{n} {s}" for n, s in enumerate(leaks.subjects, 1))
+    shown = [f"{SYMBOLS[s]} {s}: {MEANINGS[s]}" for s in SYMBOLS if leaks.count(s)]
+    legend = "\n".join(filter(None, ("", named, *shown)))
+    return Group(Text(leaks.headline, "bold"), table, Text(legend, "dim"))
 
 
 def _symbol(cell: matrix.Detail | matrix.Gap) -> Text:

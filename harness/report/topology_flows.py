@@ -104,6 +104,7 @@ class _Book:
         self._names |= dict.fromkeys(topology.internet.addresses, topology.internet.name)
         self._node = topology.only(Role.NODE)
         self._exits = frozenset(h.name for h in topology.exits)
+        self._bystanders = frozenset(h.name for h in topology.with_role(Role.BYSTANDER))
         self._acme = frozenset(h.name for h in topology.with_role(Role.ACME))
         self._expectation = _expectation(topology)
         self._heard = heard_from_members(flows, self._expectation)
@@ -145,7 +146,21 @@ class _Book:
         for other in self._between[flow.destination, flow.source, flow.protocol]:
             if self._service(other) is not None or 0 < other.port < _FIRST_EPHEMERAL_PORT:
                 return other
-        return None
+        return self._scan_answered_by(flow)
+
+    def _scan_answered_by(self, flow: FlowSeen) -> FlowSeen | None:
+        """A row of a scan that this one answers: packets without ports, and no more of them came back.
+
+        Without ports the flow book counts what comes by bystanders' wires (fixtures/router/flowbook.nft).
+        """
+        scans = [
+            f
+            for f in self._between[flow.destination, flow.source, flow.protocol]
+            if f.port == 0 and f.wire in self._bystanders
+        ]
+        answers = self._between[flow.source, flow.destination, flow.protocol]
+        answered = sum(f.packets for f in answers if f.port >= _FIRST_EPHEMERAL_PORT)
+        return scans[0] if scans and answered <= sum(f.packets for f in scans) else None
 
     def _purpose(self, flow: FlowSeen) -> Purpose | None:
         return purpose(flow, self._expectation)

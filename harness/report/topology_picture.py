@@ -7,6 +7,7 @@ from harness.claims.addresses import stays_on_link
 from harness.lab.topology import Role, Topology
 from harness.ledger.facts import FlowSeen
 from harness.report import templates
+from harness.report.episode import EpisodeView
 from harness.report.fact_words import amount
 from harness.report.record import RunRecord
 from harness.report.topology_flows import ELSEWHERE, Band, Kind, bands
@@ -17,6 +18,7 @@ _LEGEND_CHARACTER = 7.0
 _LEGEND_SWATCH = 40.0
 _LEGEND_GAP = 20.0
 _SHOWN_ELSEWHERE = 4
+_SERVE = "serve."
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,23 @@ class LegendItem:
     y: float
 
 
-def draw(topology: Topology, flows: Iterable[FlowSeen], *, members_allowed: bool = False) -> str:
-    """Give a topology and its flows as an SVG document; `members_allowed` as in `topology_flows.bands`."""
+def draw(
+    topology: Topology,
+    flows: Iterable[FlowSeen],
+    *,
+    members_allowed: bool = False,
+    key: str = "topo",
+    of: str = "the run",
+) -> str:
+    """Give a topology and its flows as an SVG document.
+
+    Args:
+        topology: the lab.
+        flows: rows of the flow book.
+        members_allowed: as in `topology_flows.bands`.
+        key: begins this picture's ids, which tells them from those of others on the same page.
+        of: whose flows they are, for its title.
+    """
     rows = tuple(flows)
     found = bands(rows, topology, members_allowed=members_allowed)
     legend = _legend_texts(found, any(rows))
@@ -44,6 +61,8 @@ def draw(topology: Topology, flows: Iterable[FlowSeen], *, members_allowed: bool
     drawn = tuple(sorted(drawn, key=lambda r: r.band.kind is Kind.DIRECT))
     return templates.render(
         "topology.svg.j2",
+        key=key,
+        of=of,
         plan=plan,
         routes=drawn,
         labels=labels(drawn, plan),
@@ -61,9 +80,20 @@ def draw_record(record: RunRecord) -> str:
     return draw(record.topology, record.flows, members_allowed=serves(record))
 
 
+def draw_episode(view: EpisodeView, topology: Topology) -> str:
+    """Draw the flows of the episodes of one verdict."""
+    return draw(
+        topology,
+        view.flows,
+        members_allowed=view.claim.startswith(_SERVE),
+        key=f"flows-{view.stem}",
+        of=f"{view.subject}, {view.claim}",
+    )
+
+
 def serves(record: RunRecord) -> bool:
     """Whether something in the run serves to members of the tailnet."""
-    return any(e.claim.startswith("serve.") for e in record.entries)
+    return any(e.claim.startswith(_SERVE) for e in record.entries)
 
 
 def _elsewhere(rows: Sequence[FlowSeen], topology: Topology, found: Sequence[Band]) -> tuple[str, ...]:

@@ -102,9 +102,11 @@ def test_a_page_that_a_browser_showed_is_on_it_as_a_picture_that_moves_with_it(t
     evidence = [{**to_json(seen), "role": "evidence", "of": 1}]
     entry = replace(whole.entries[0], evidence=evidence)
     (tmp_path / "a.png").write_bytes(b"picture")
-    html = matrix.render(replace(whole, entries=(entry,)), pages=tmp_path)
+    html = matrix.render(replace(whole, entries=(entry,)), beside=matrix.Beside(tmp_path, tmp_path))
     assert f"data:image/png;base64,{base64.b64encode(b'picture').decode()}" in Page(html).links
-    without = matrix.render(replace(whole, entries=(entry,)), pages=tmp_path / "elsewhere")
+    without = matrix.render(
+        replace(whole, entries=(entry,)), beside=matrix.Beside(tmp_path / "elsewhere", tmp_path)
+    )
     assert "data:image" not in without
 
 

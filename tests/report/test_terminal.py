@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
+from harness.claims.verdict import Outcome
+from harness.report.entries import ClaimEntry
 from harness.report.terminal import Progress, claim_line, console_on, summary
 from harness.run.progress import Progress as SupplyProgress
-from tests.report import sample
+from tests.report import befallen, sample
 
 
 class Terminal(io.StringIO):
@@ -210,3 +212,19 @@ def test_progress_is_seen_while_pytest_captures(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert re.search(r"node +boots +\d\.\d s", ran.stdout)
     assert "what is captured" not in ran.stdout
+
+
+def test_what_faults_did_is_told_in_rows_with_figures() -> None:
+    held = ClaimEntry("other-worker", befallen.CLAIM, Outcome.PROVEN, "Held: x.")
+    lines = plain(summary(replace(sample.record(), entries=(befallen.entry(), held)), {}))
+    assert "Under faults: 1 leaked, 1 held" in lines
+    assert re.match(r"exit-deleted +✗ leaked: 30 requests in 2\.9 s +✓ held$", lines[4])
+    assert "✓ held: traffic went on as it may, and not otherwise" in lines
+
+
+def test_many_examples_under_faults_have_a_symbol_each_and_a_number() -> None:
+    many = [replace(befallen.entry(), subject=f"example-{n}") for n in range(13)]
+    lines = plain(summary(replace(sample.record(), entries=tuple(many)), {}), 100)
+    (row,) = (line for line in lines if line.startswith("exit-deleted"))
+    assert row.split()[1:] == ["✗"] * 13
+    assert any("13 example-12" in line for line in lines)

@@ -149,3 +149,16 @@ def test_what_the_node_sends_to_others_than_its_own_is_direct(row: FlowSeen) -> 
     for band in bands([row], TOPOLOGY):
         if row.wire == "node" and band.target not in ALLOWED:
             assert band.kind is Kind.DIRECT
+
+
+def test_what_a_bystander_is_answered_is_not_direct_and_what_it_did_not_ask_is() -> None:
+    asked = [flow("outsider", OUTSIDER, NODE, "tcp", 0, n) for n in (3, 2)]
+    answers = [flow("node", NODE, OUTSIDER, "tcp", 40000 + n, 1) for n in range(5)]
+    (band,) = bands([*asked, *answers], TOPOLOGY)
+    assert (band.kind, band.source, band.packets, band.replies) == (Kind.OTHER, "outsider", 5, 5)
+    more = bands([*asked, *answers, flow("node", NODE, OUTSIDER, "tcp", 50000, 1)], TOPOLOGY)
+    assert (more[0].kind, more[0].source, more[0].packets) == (Kind.DIRECT, "node", 6)
+    beside = bands([*asked, *answers, flow("node", NODE, OUTSIDER, "tcp", 443, 1)], TOPOLOGY)
+    assert (beside[0].kind, beside[0].services) == (Kind.DIRECT, ("tcp/443",))
+    forged = bands([flow("exit-a", OUTSIDER, NODE, "tcp", 0, 5), *answers], TOPOLOGY)
+    assert forged[0].kind is Kind.DIRECT

@@ -181,7 +181,10 @@ def test_the_clock_has_milliseconds() -> None:
 @pytest.mark.parametrize(
     ("claim", "title"),
     [
-        ("egress.survives.exit-deleted", "Nothing leaves directly during the fault: exit deleted"),
+        (
+            "egress.survives.exit-deleted",
+            "Nothing leaves but by its exits when the exit node was deleted on the control server",
+        ),
         ("other.some_thing", "Some thing"),
         ("lonely", "Lonely"),
     ],
