@@ -6,8 +6,9 @@ from harness.claims.befallen import Fate
 from harness.faults.catalogue import FAULTS
 from harness.job import example
 from tests.faults.test_plain import PLAIN
-from tests.robustness.commands import REPOSITORY, Command, claims
+from tests.robustness.commands import REPOSITORY, Command
 from tests.robustness.copies import copy
+from tests.robustness.proof import claims
 
 pytestmark = pytest.mark.lab
 
