@@ -1,6 +1,7 @@
 """The labs of one process: one for each control program, booted when an example first needs it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 from typing import Self
@@ -48,6 +49,9 @@ class Labs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with ExitStack() as all_of_them:
-            for stack in self._stacks.values():
-                all_of_them.callback(stack.close)
+        # Side by side, as nobody waits for one to be gone but all.
+        with ThreadPoolExecutor(max(1, len(self._stacks)), thread_name_prefix="labs") as pool:
+            closed = [pool.submit(stack.close) for stack in self._stacks.values()]
+        with ExitStack() as raising:
+            for each in closed:
+                raising.callback(each.result)
