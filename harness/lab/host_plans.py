@@ -112,10 +112,16 @@ def _headscale(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabi
         files=(
             *_programs("headscale", "start.sh", "redirect.sh"),
             File("config.yaml", config),
-            _policy("policy.json", "example-tailscale-acl.json"),
+            _tailnet_policy(topology),
             *_certificate(host, authority),
         ),
     )
+
+
+def _tailnet_policy(topology: Topology) -> File:
+    """Who may reach what: the policy that ships with the examples, unless the topology names another."""
+    file = Path(topology.policy) if topology.policy else places.data("acl") / "example-tailscale-acl.json"
+    return File("policy.json", file.read_bytes())
 
 
 def _policy(path: str, name: str) -> File:
@@ -124,7 +130,7 @@ def _policy(path: str, name: str) -> File:
 
 def _labcontrol(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabitant:
     policies = (
-        _policy("policy.json", "example-tailscale-acl.json"),
+        _tailnet_policy(topology),
         _policy("services.json", "example-tailscale-services.json"),
     )
     config = {

@@ -121,6 +121,11 @@ class Topology:
     internet: Internet
     hosts: tuple[Host, ...]
     program: ControlProgram = ControlProgram.HEADSCALE
+    policy: str = ""
+    """The file of the tailnet's policy; empty: the one that ships with NoTailCar.
+
+    In a topology file, its path is relative to that file.
+    """
     lasting_agent: bool = False
     """Whether the node's Nomad agent is a client alone, which keeps what it knows and may be restarted."""
 

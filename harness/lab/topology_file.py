@@ -1,5 +1,6 @@
 """Reads a topology file (TOML) and says all that is wrong with it, by key."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def _converter() -> Converter:
             _cattrs_forbid_extra_keys=True,
             hosts=override(rename="host"),
             program=override(omit=True),
+            lasting_agent=override(omit=True),
         ),
     )
     return converter
@@ -48,4 +50,17 @@ def load(file: Path, program: ControlProgram = ControlProgram.HEADSCALE) -> Topo
         shown = [f"{p.where}: {p.what}" for p in problems[:_SHOWN_PROBLEMS]]
         rest = [f"and {more} more"] if more > 0 else []
         raise UsageError(f"{file}: this topology cannot run", remedy=_REMEDY, log="\n".join(shown + rest))
-    return topology.run_by(program)
+    return _with_policy(topology, file).run_by(program)
+
+
+def _with_policy(topology: Topology, file: Path) -> Topology:
+    """The topology with its policy's path as it is from anywhere. Raises UsageError: no such file."""
+    if not topology.policy:
+        return topology
+    policy = (file.absolute().parent / topology.policy).resolve()
+    if not policy.is_file():
+        raise UsageError(
+            f"{file}: policy names {topology.policy}, which is no file",
+            remedy=f"its path is relative to the topology file: {policy}",
+        )
+    return replace(topology, policy=str(policy))

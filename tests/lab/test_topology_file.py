@@ -37,6 +37,23 @@ def test_the_shipped_file_is_read() -> None:
     assert [str(a) for a in topology.host("node").v4] == ["203.0.113.10", "10.20.0.10"]
 
 
+def test_a_policy_of_its_own_is_found_from_the_file(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "policy.json").write_text("{}")
+    topology = topology_file.load(write(f'policy = "policy.json"\n{SHIPPED}'))
+    assert topology.policy == str(tmp_path / "policy.json")
+    assert topology_file.load(default_topology()).policy == ""
+
+
+def test_a_policy_that_is_not_there(write: Write, tmp_path: Path) -> None:
+    error = refused(write(f'policy = "policy.json"\n{SHIPPED}'))
+    assert "policy names policy.json" in error.problem
+    assert str(tmp_path / "policy.json") in str(error.remedy)
+
+
+def test_what_the_harness_decides_is_no_key(write: Write) -> None:
+    assert "lasting_agent" in str(refused(write(f"lasting_agent = true\n{SHIPPED}")))
+
+
 def test_there_is_no_such_file(tmp_path: Path) -> None:
     assert "there is no such topology file" in refused(tmp_path / "missing.toml").problem
 
