@@ -43,6 +43,11 @@ def fault_title(fault: str) -> str:
     return FAULTS[fault].title if fault in FAULTS else words(fault)
 
 
+def can_befall(fault: str, kind: str) -> bool:
+    """Whether a fault can befall an example of a kind; one that is not known can."""
+    return fault not in FAULTS or kind in FAULTS[fault].kinds
+
+
 def fault_order(fault: str) -> tuple[int, str]:
     """The sort key of a fault: as in the catalogue, then by name."""
     known = list(FAULTS)

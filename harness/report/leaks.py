@@ -39,6 +39,8 @@ class Standing(StrEnum):
     LEAKED = "leaked"
     """Something left otherwise."""
     NOT_RUN = "not run"
+    ABSENT = "does not apply"
+    """It cannot befall an example of this kind."""
 
 
 SYMBOLS = {
@@ -47,6 +49,7 @@ SYMBOLS = {
     Standing.UNPROVEN: claim_words.SYMBOLS[Outcome.UNPROVEN],
     Standing.LEAKED: claim_words.SYMBOLS[Outcome.REFUTED],
     Standing.NOT_RUN: claim_words.NOT_RUN,
+    Standing.ABSENT: claim_words.ABSENT,
 }
 MEANINGS = {
     Standing.HELD: "traffic went on as it may, and not otherwise",
@@ -54,7 +57,12 @@ MEANINGS = {
     Standing.UNPROVEN: "something needed was not observed",
     Standing.LEAKED: "something went as it must not: past the allowed exits, or in from who may not",
     Standing.NOT_RUN: "it did not befall the example in this run",
+    Standing.ABSENT: "it cannot befall an example of this kind: a service has no exit node",
 }
+
+
+_NOTHING = frozenset({Standing.NOT_RUN, Standing.ABSENT})
+"""Where there is no verdict."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,7 @@ class LeakMatrix:
     @property
     def headline(self) -> str:
         """What came of all faults in one sentence; how many cells of each kind."""
-        counted = [(s, self.count(s)) for s in (Standing.LEAKED, *Standing) if s is not Standing.NOT_RUN]
+        counted = [(s, self.count(s)) for s in (Standing.LEAKED, *Standing) if s not in _NOTHING]
         told = {s: n for s, n in counted if n}
         return f"Under faults: {', '.join(f'{n} {s}' for s, n in told.items())}"
 
@@ -194,6 +202,7 @@ def leak_matrix(entries: Iterable[ClaimEntry]) -> LeakMatrix:
         if known is None or _BADNESS[entry.verdict] > _BADNESS[known.verdict]:
             found[key] = entry
     subjects = tuple(dict.fromkeys(subject for _, subject in found))
+    kinds = {e.subject: e.claim.partition(".")[0] for e in found.values()}
     faults = sorted({fault for fault, _ in found}, key=claim_words.fault_order)
     return LeakMatrix(
         subjects,
@@ -201,16 +210,17 @@ def leak_matrix(entries: Iterable[ClaimEntry]) -> LeakMatrix:
             LeakRow(
                 fault,
                 claim_words.fault_title(fault),
-                tuple(_cell(fault, subject, found.get((fault, subject))) for subject in subjects),
+                tuple(_cell(fault, s, kinds[s], found.get((fault, s))) for s in subjects),
             )
             for fault in faults
         ),
     )
 
 
-def _cell(fault: str, subject: str, entry: ClaimEntry | None) -> LeakCell:
+def _cell(fault: str, subject: str, kind: str, entry: ClaimEntry | None) -> LeakCell:
     if entry is None:
-        return LeakCell(subject, fault, Standing.NOT_RUN)
+        apt = claim_words.can_befall(fault, kind)
+        return LeakCell(subject, fault, Standing.NOT_RUN if apt else Standing.ABSENT)
     standing = standing_of(entry)
     leak = leak_of(entry.reason) if standing is Standing.LEAKED else None
     return LeakCell(subject, fault, standing, entry, leak)

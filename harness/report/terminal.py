@@ -28,6 +28,7 @@ _STANDINGS = {
     Standing.UNPROVEN: "yellow",
     Standing.LEAKED: "bold red",
     Standing.NOT_RUN: "dim",
+    Standing.ABSENT: "dim",
 }
 _VERDICT, _CLAIM, _SUBJECT, _SECONDS = 8, 27, 14, 7
 _NARROW = 100

@@ -92,6 +92,20 @@ def test_only_faults_are_rows_and_examples_are_columns_in_their_order() -> None:
     ]
 
 
+def test_what_cannot_befall_a_service_does_not_apply_to_it() -> None:
+    found = leak_matrix(
+        [
+            entry("exit-deleted", subject="worker"),
+            ClaimEntry("page", "serve.survives.tailscaled-killed", Outcome.PROVEN, "Held: so."),
+        ]
+    )
+    assert [[c.standing for c in row.cells] for row in found.rows] == [
+        [Standing.HELD, Standing.ABSENT],
+        [Standing.NOT_RUN, Standing.HELD],
+    ]
+    assert found.headline == "Under faults: 2 held"
+
+
 def test_without_faults_there_is_no_row() -> None:
     assert leak_matrix([ClaimEntry("a", "egress.dns", Outcome.PROVEN, "")]).rows == ()
     assert leak_matrix([]).cells == ()
