@@ -93,10 +93,10 @@ def _missing(fault: Befallen, rounds: Asked, client: Asked, expectation: Expecta
     names = ("before it", "while it lasted", "after it")
     for name, (begin, end) in zip(names, _bounds(fault.times), strict=True):
         for host in (_STRANGER, *sorted(expectation.outside)):
-            asked = [r for _, r in rounds if r.by == host and begin <= r.began < end]
+            asked = [r for _, r in rounds if r.by == host and r.ended > begin and r.began < end]
             if not any(r.asked for r in asked):
                 yield f"{host} did not ask {name}"
-            # While the node itself is cut off, nobody reaches even the control; before and after, all must.
+            # While the node itself is cut off, nobody reaches even the control.
             elif name == "before it" and not any(r.controls_connected for r in asked):
                 yield f"{host} was not shown to reach a control {name}"
     if not _answered(client, 0.0, fault.times.injected)[0]:

@@ -27,6 +27,13 @@ table inet expired {
 """
 
 
+_END = """
+rm -f "$1"
+for process in $(cat "/proc/$0/task/$0/children" 2>/dev/null) "$0"; do kill -KILL "$process" 2>/dev/null; done
+while [ -n "$(ss -Htn state all exclude listening exclude time-wait "sport = :$2")" ]; do sleep 0.02; done
+"""
+
+
 class Expired(Fault):
     """The control server's certificate has run out, so that nobody may trust it any more."""
 
@@ -86,8 +93,9 @@ def _in_place_of_control(scene: Scene) -> Iterator[None]:
         router.run("nft", "-f", "-", stdin=(_TABLE % values).encode()).expect()
         yield
     finally:
+        # First those who answer in its place, while what they still send bears the control server's address.
+        router.run("timeout", "10", "sh", "-c", _END, pid, _PEM, str(_PORT)).expect()
         router.run("nft", "delete", "table", "inet", "expired")
-        router.run("sh", "-c", 'kill "$0"; rm -f "$1"', pid, _PEM)
         stream.close()
 
 

@@ -82,6 +82,12 @@ def test_who_reaches_nothing_at_all_shows_nothing(host: str) -> None:
     assert f"{host} was not shown to reach a control before it" in verdict.reason
 
 
+def test_a_round_that_took_all_the_while_is_enough() -> None:
+    told = story().drop(RoundAsked, where=lambda r: r.by == "outsider" and r.began == 12.0)
+    long = RoundAsked("outsider", Way.DIRECT, SHOWN - 0.5, HEALED + 0.5, 9, (), 3, 0)
+    assert judge(told.add(EPISODE, long)).outcome is Outcome.PROVEN
+
+
 def test_a_service_that_never_answered_shows_nothing() -> None:
     verdict = judge(story().drop(RoundAsked, where=lambda r: r.by == "client"))
     assert verdict.outcome is Outcome.UNPROVEN

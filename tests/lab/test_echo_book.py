@@ -30,7 +30,7 @@ def line(number: int, **changes: object) -> str:
 def test_a_line_is_a_request() -> None:
     (read,) = echo_book.read(line(1) + "\n")
     assert read.request == RequestSeen(
-        "http", "198.51.100.20", 40000, "198.18.80.80", "t", "worker/1", "GET http://echo.lab.test/"
+        "http", "198.51.100.20", 40000, "198.18.80.80", "t", "worker/1", "GET http://echo.lab.test/", 1000.5
     )
     assert (read.number, read.at, read.lied_to) == (1, 1000.5, False)
 

@@ -70,15 +70,18 @@ def test_each_event_is_acknowledged_once(lab: Lab) -> None:
         assert handled(lab, [allocation]) == list(EVENTS)
 
 
-def test_killed_bridge_handler_and_sidecar_lose_nothing_and_do_nothing_twice(lab: Lab) -> None:
+def test_killed_bridge_handler_sidecar_and_gate_lose_nothing_and_do_nothing_twice(lab: Lab) -> None:
     with bridge(lab, "2") as submission:
         # Each page is followed by a rest, in which what was passed on is on the disk.
         wait_for_acks(lab, submission, range(1, 4))
         (first,) = submission.allocations()
         kill(lab, "handler", first)
         kill(lab, "bridge", first)
-        wait_for_acks(lab, submission, range(1, 7))
+        # Nomad restarts this one, and the gate is closed meanwhile.
         kill(lab, "tailscale", first)
+        wait_for_acks(lab, submission, range(1, 7))
+        # With the gate, the allocation ends.
+        kill(lab, "gate", first)
         last = submission.wait(lambda a: a.status == "complete", 60)
         both = submission.allocations()
         assert {a.id for a in both} == {first.id, last.id}
