@@ -1,9 +1,13 @@
-"""Every fault on the patterns that hold, and the two known leaks on the one that does not."""
+"""The patterns that hold under faults, and the two known leaks on the one that does not.
+
+A few faults, of each kind that once leaked; every one there is with `pytest tests/faults --faults all`.
+"""
 
 import pytest
 
 from harness.claims.befallen import Fate
-from harness.faults.catalogue import FAULTS
+from harness.faults.catalogue import chosen
+from harness.faults.fault import Fault
 from harness.job import example
 from tests.faults.test_plain import PLAIN
 from tests.robustness.commands import REPOSITORY, Command
@@ -13,14 +17,31 @@ from tests.robustness.proof import claims
 pytestmark = pytest.mark.lab
 
 TIGHT = ("egress-worker", "sealed-egress-worker", "private-http-service", "sealed-private-service")
+FEW = "exit-deleted,exit-expired,tailscaled-killed,tailscaled-restarted,control-down-cold,node-rebooted"
 _SECONDS = 1500
 _FOUND = {e.name: e for e in example.find(REPOSITORY / "examples") if e.name in TIGHT}
-BEFALLEN = [
-    (name, fault.name, _FOUND[name].smoke.kind)
-    for name in TIGHT
-    for fault in FAULTS.values()
-    if _FOUND[name].smoke.kind in fault.kinds
-]
+
+
+def _faults(config: pytest.Config) -> tuple[type[Fault], ...]:
+    return chosen(config.getoption("--faults") or FEW)
+
+
+def _befallen(faults: tuple[type[Fault], ...]) -> list[tuple[str, str, str]]:
+    """Each pattern, each fault that can befall it, and the pattern's kind."""
+    return [
+        (name, fault.name, _FOUND[name].smoke.kind)
+        for name in TIGHT
+        for fault in faults
+        if _FOUND[name].smoke.kind in fault.kinds
+    ]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give the scenario of what holds one test for each pattern and fault."""
+    if "kind" in metafunc.fixturenames:
+        befallen = _befallen(_faults(metafunc.config))
+        ids = [f"{fault}:{name}" for name, fault, _ in befallen]
+        metafunc.parametrize(("name", "fault", "kind"), befallen, ids=ids)
 
 
 def scenario(name: str, fault: str, kind: str) -> str:
@@ -28,13 +49,13 @@ def scenario(name: str, fault: str, kind: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Command:
+def judged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Command:
     """One run over all of them."""
     root = tmp_path_factory.mktemp("faults")
     for name in TIGHT:
         copy(root, name, of=REPOSITORY / "examples" / name)
     copy(root, PLAIN.name, *PLAIN.edit, of=REPOSITORY / "examples" / PLAIN.of)
-    scenarios = [scenario(*befallen) for befallen in BEFALLEN]
+    scenarios = [scenario(*each) for each in _befallen(_faults(request.config))]
     scenarios += [scenario(PLAIN.name, claim.rpartition(".")[2], "egress") for claim in PLAIN.refutes]
     options = ("--faults", "all", "--examples", str(root / "examples"), "-p", "no:cacheprovider", "-n", "2")
     with Command(root / "run", ["pytest", *scenarios, *options]) as run:
@@ -42,9 +63,6 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Command:
         return run
 
 
-@pytest.mark.parametrize(
-    ("name", "fault", "kind"), BEFALLEN, ids=[f"{fault}:{name}" for name, fault, _ in BEFALLEN]
-)
 def test_nothing_leaks(judged: Command, name: str, fault: str, kind: str) -> None:
     found = claims(judged).get((name, f"{kind}.survives.{fault}"))
     assert found, judged.output[-4000:]
