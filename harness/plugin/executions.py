@@ -75,7 +75,8 @@ class Executions:
         """Run what the claim needs, then judge. Raises LabError or UsageError."""
         began = time.monotonic()
         if first := self._failed.get(example.name):
-            raise first
+            # Without the way that it came before, to which each raising would add its own.
+            raise first.with_traceback(None)
         try:
             rendered = self._run(claim, example)
             expectation = expectation_of(example, rendered, self.stage.lab.topology)

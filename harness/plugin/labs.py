@@ -31,7 +31,8 @@ class Labs:
     def executions(self, program: ControlProgram) -> Executions:
         """What is run in the lab with this control program. Raises LabError or UsageError."""
         if first := self._failed.get(program):
-            raise first
+            # Without the way that it came before, to which each raising would add its own.
+            raise first.with_traceback(None)
         if program not in self._ready:
             try:
                 stack = ExitStack()
