@@ -12,7 +12,7 @@ from harness.ledger.ledger import Ledger
 from harness.management.nomad import Allocation, NomadClient
 from harness.probes.watch import Seen
 
-_LOG_TAIL = 16_000  # characters; tailscaled takes 3,000 to end, and what matters came before that
+LOG_TAIL = 16_000  # characters; tailscaled takes 3,000 to end, and what matters came before that
 
 
 def write(ledger: Ledger, seen: Seen, *, subject: str, episode: str) -> None:
@@ -65,5 +65,5 @@ def task_logs(nomad: NomadClient, allocation: Allocation, secrets: Iterable[str]
             for secret in secrets:
                 text = text.replace(secret, "[auth key]")
             if text.strip():
-                logs.append(TaskLog(allocation.id, task.name, stream, text[-_LOG_TAIL:]))
+                logs.append(TaskLog(allocation.id, task.name, stream, text[-LOG_TAIL:]))
     return logs

@@ -43,11 +43,11 @@ def test_logs_are_masked() -> None:
 
 @pytest.mark.parametrize("shift", range(0, 40, 3))
 def test_a_key_at_the_edge_of_the_tail_is_masked_too(shift: int) -> None:
-    text = "y" * 500 + KEY + "x" * (4000 - shift)
+    text = "y" * 500 + KEY + "x" * (recording.LOG_TAIL - shift)
     (log,) = recording.task_logs(
         nomad_with({("guard", "stdout"): text}), allocation(state("guard")), (KEY, PART)
     )
-    assert len(log.text) <= 4000
+    assert len(log.text) <= recording.LOG_TAIL
     assert PART[-8:] not in log.text
 
 

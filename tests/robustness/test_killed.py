@@ -34,10 +34,10 @@ def killed(engine: Engine, run: Command, moment: Callable[[Engine, Command], Non
 
 
 def test_gc_removes_the_dead_and_leaves_the_living(engine: Engine, scenarios: Start, start: Start) -> None:
-    living = scenarios("-k", "egress-worker")
-    booting = scenarios("-k", "egress-worker")
+    living = scenarios("-k", "egress-worker and not sealed")
+    booting = scenarios("-k", "egress-worker and not sealed")
     had = {booting: killed(engine, booting, in_boot)}
-    working = scenarios("-k", "egress-worker")
+    working = scenarios("-k", "egress-worker and not sealed")
     had[working] = killed(engine, working, in_the_job)
     commands = {command for _, command in had[working].processes}
     for program in (

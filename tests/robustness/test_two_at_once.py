@@ -11,8 +11,8 @@ pytestmark = pytest.mark.lab
 
 
 def test_two_runs_at_once_prove_everything(engine: Engine, scenarios: Start) -> None:
-    first = scenarios("-k", "egress-worker")
-    second = scenarios("-k", "egress-worker")
+    first = scenarios("-k", "egress-worker and not sealed")
+    second = scenarios("-k", "egress-worker and not sealed")
     for run in (first, second):
         traces.await_event(engine, run, "start")
     had = {run: traces.look(engine, run.run, run.mark) for run in (first, second)}
