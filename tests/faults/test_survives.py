@@ -3,6 +3,8 @@
 A few faults, of each kind that once leaked; every one there is with `pytest tests/faults --faults all`.
 """
 
+import re
+
 import pytest
 
 from harness.claims.befallen import Fate
@@ -75,4 +77,5 @@ def test_the_plain_pattern_leaks(judged: Command, claim: str) -> None:
     found = claims(judged)[PLAIN.name, claim]
     assert found["verdict"] == "refuted", found["reason"]
     assert found["reason"].startswith(Fate.LEAKED)
-    assert "node (203.0.113.10)" in found["reason"]
+    # A leak of a few requests may be of one family alone: which, chance decides.
+    assert re.search(r"\bnode \((203\.0\.113\.10|2001:db8:113::10)\)", found["reason"]), found["reason"]
