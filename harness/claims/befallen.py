@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 from harness.ledger.facts import FaultSeen, Phase
 from harness.ledger.ledger import History, Observation
@@ -19,12 +20,41 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """A stretch of time around a fault: Unix seconds, its end not within."""
+
+    name: str
+    """For a person: "before it"."""
+    begin: float
+    end: float
+
+    def holds(self, at: float) -> bool:
+        """Whether a moment is within."""
+        return self.begin <= at < self.end
+
+
+@dataclass(frozen=True)
 class Times:
     """When a fault was injected, was shown, and was healed: Unix seconds."""
 
     injected: float
     shown: float
     healed: float
+
+    @property
+    def before(self) -> Stretch:
+        """Until it happened."""
+        return Stretch("before it", 0.0, self.injected)
+
+    @property
+    def during(self) -> Stretch:
+        """While it lasted, and was known to: between its injection and its proof, nobody can say."""
+        return Stretch("while it lasted", self.shown, self.healed)
+
+    @property
+    def after(self) -> Stretch:
+        """Since it was healed."""
+        return Stretch("after it", self.healed, inf)
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from harness.claims.befallen import Befallen, Fate, Times, befallen
+from harness.claims.befallen import Befallen, Fate, Stretch, Times, befallen
 from harness.claims.verdict import Expectation, Outcome, Verdict
 from harness.claims.wording import count, listing
+from harness.lab.topology import CLIENT, STRANGER
 from harness.ledger.episodes import under
 from harness.ledger.facts import RoundAsked
 from harness.ledger.ledger import History, Observation
 
-_CLIENT = "client"
-"""The member that may; every other who asks may not."""
-_STRANGER = "stranger"
 Asked = list[tuple[Observation, RoundAsked]]
 
 
@@ -33,8 +31,8 @@ def stays_private(fault: str) -> Callable[[History, Expectation], Verdict]:
 
 def _judge(episode: History, expectation: Expectation) -> Verdict:
     fault = befallen(episode)
-    rounds = [(o, r) for o, r in episode.of(RoundAsked) if r.by != _CLIENT]
-    client = [(o, r) for o, r in episode.of(RoundAsked) if r.by == _CLIENT]
+    rounds = [(o, r) for o, r in episode.of(RoundAsked) if r.by != CLIENT]
+    client = [(o, r) for o, r in episode.of(RoundAsked) if r.by == CLIENT]
     controls = tuple(o for o, r in rounds if r.controls_connected)
     let_in = [(o, r) for o, r in rounds if r.connected]
     if let_in:
@@ -48,31 +46,31 @@ def _judge(episode: History, expectation: Expectation) -> Verdict:
     missing = list(_missing(fault, rounds, client, expectation))
     if fault.times is None or missing:
         return Verdict(Outcome.UNPROVEN, f"Not shown: {listing(missing, '; ')}.", evidence, controls)
-    before, during, after = (_answered(client, *bounds) for bounds in _bounds(fault.times))
+    times = fault.times
+    before, during, after = (_answered(client, s) for s in (times.before, times.during, times.after))
     # One that was answered when all was over had waited for it.
-    meanwhile = any(
-        r.connected and fault.times.shown <= r.began and r.ended < fault.times.healed for _, r in client
-    )
+    meanwhile = any(r.connected and times.shown <= r.began and r.ended < times.healed for _, r in client)
     fate = Fate.HELD if meanwhile else Fate.STOPPED
     asked = count(sum(r.asked for _, r in rounds), "time")
     hosts = listing(sorted({r.by for _, r in rounds}))
     return Verdict(
         Outcome.PROVEN,
-        f"{fate}: {fault.what}; {hosts} asked {asked} and got no connection; {_CLIENT} was answered "
+        f"{fate}: {fault.what}; {hosts} asked {asked} and got no connection; {CLIENT} was answered "
         f"{_share(before)} before, {_share(during)} while it lasted, {_share(after)} after it.",
         evidence,
         controls + tuple(o for o, r in client if r.connected),
     )
 
 
-def _bounds(times: Times) -> tuple[tuple[float, float], ...]:
-    return (0.0, times.injected), (times.shown, times.healed), (times.healed, float("inf"))
-
-
-def _answered(client: Asked, begin: float, end: float) -> tuple[int, int]:
+def _answered(client: Asked, stretch: Stretch) -> tuple[int, int]:
     """How often the client was answered, of how often it asked."""
-    asked = [r for _, r in client if begin <= r.began < end]
+    asked = [r for _, r in client if stretch.holds(r.began)]
     return sum(1 for r in asked if r.connected), len(asked)
+
+
+def _within(asked: RoundAsked, stretch: Stretch) -> bool:
+    """Whether some of a round was within."""
+    return asked.ended > stretch.begin and asked.began < stretch.end
 
 
 def _share(answered: tuple[int, int]) -> str:
@@ -90,14 +88,16 @@ def _missing(fault: Befallen, rounds: Asked, client: Asked, expectation: Expecta
     yield from fault.missing
     if fault.times is None:
         return
-    names = ("before it", "while it lasted", "after it")
-    for name, (begin, end) in zip(names, _bounds(fault.times), strict=True):
-        for host in (_STRANGER, *sorted(expectation.outside)):
-            asked = [r for _, r in rounds if r.by == host and r.ended > begin and r.began < end]
+    times = fault.times
+    for stretch in (times.before, times.during, times.after):
+        for host in (STRANGER, *sorted(expectation.outside)):
+            asked = [
+                r for _, r in rounds if r.by == host and r.ended > stretch.begin and r.began < stretch.end
+            ]
             if not any(r.asked for r in asked):
-                yield f"{host} did not ask {name}"
+                yield f"{host} did not ask {stretch.name}"
             # While the node itself is cut off, nobody reaches even the control.
-            elif name == "before it" and not any(r.controls_connected for r in asked):
-                yield f"{host} was not shown to reach a control {name}"
-    if not _answered(client, 0.0, fault.times.injected)[0]:
-        yield f"{_CLIENT} was not answered before it"
+            elif stretch == times.before and not any(r.controls_connected for r in asked):
+                yield f"{host} was not shown to reach a control {stretch.name}"
+    if not _answered(client, times.before)[0]:
+        yield f"{CLIENT} was not answered before it"

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from harness.claims.befallen import Befallen, Fate, Times, befallen
+from harness.claims.befallen import Befallen, Fate, Stretch, Times, befallen
 from harness.claims.lookups import Flows, asked_by_node, foreign_names, say_names
 from harness.claims.packets import direct_flows
 from harness.claims.verdict import Expectation, Outcome, Verdict
@@ -69,8 +69,7 @@ def _judge(episode: History, expectation: Expectation) -> Verdict:
     missing = list(_missing(fault, sent, controls))
     if times is None or missing:
         return Verdict(Outcome.UNPROVEN, f"Not shown: {listing(missing, '; ')}.", told, controls)
-    stretches = _stretches(sent, times)
-    before, during, after = (_Sent(tuple(s)) for s in stretches)
+    before, during, after = (_begun(sent, s) for s in (times.before, times.during, times.after))
     # One that was answered when all was over had waited for it.
     meanwhile = any(r.answer and r.began + r.seconds < times.healed for r in during.requests)
     fate = Fate.HELD if meanwhile else Fate.STOPPED
@@ -115,29 +114,23 @@ def _attempts(
     yield f"{expectation.node.name} sent packets directly to {said}{nothing}"
 
 
-def _stretches(sent: list[RequestSent], times: Times) -> tuple[list[RequestSent], ...]:
-    """What was begun before it happened, while it lasted and showed, and after it was healed."""
-    return (
-        [r for r in sent if r.began < times.injected],
-        [r for r in sent if times.shown <= r.began < times.healed],
-        [r for r in sent if r.began >= times.healed],
-    )
+def _begun(sent: list[RequestSent], stretch: Stretch) -> _Sent:
+    return _Sent(tuple(r for r in sent if stretch.holds(r.began)))
 
 
 def _missing(fault: Befallen, sent: list[RequestSent], controls: tuple[Observation, ...]) -> Iterable[str]:
     yield from fault.missing
-    if fault.times is None:
+    times = fault.times
+    if times is None:
         return
     if not controls:
         yield "no request arrived before it"
-    names = ("before it", "while it lasted", "after it")
-    for name, requests in zip(names, _stretches(sent, fault.times), strict=True):
-        if not requests:
-            yield f"nothing was sent {name}"
-            continue
-        rate = _Sent(tuple(requests)).rate
-        if rate < _LEAST_RATE:
-            yield f"only {rate:.0f} requests a second were sent {name}"
+    for stretch in (times.before, times.during, times.after):
+        begun = _begun(sent, stretch)
+        if not begun.requests:
+            yield f"nothing was sent {stretch.name}"
+        elif begun.rate < _LEAST_RATE:
+            yield f"only {begun.rate:.0f} requests a second were sent {stretch.name}"
 
 
 def _share(sent: _Sent) -> str:

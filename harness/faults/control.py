@@ -1,32 +1,18 @@
 """What befalls the control server, and what it does to the job's own node and key."""
 
+from harness.faults.dropping import Dropping
 from harness.faults.fault import SHOWN_SECONDS, Fault
 from harness.lab import wiring
 from harness.lab.topology import Role
 from harness.management.waiting import wait_until
 
 
-class _ControlAway(Fault):
+class _ControlAway(Dropping):
     def _cut(self) -> str:
-        scene = self.scene
-        control = scene.lab.topology.only(Role.CONTROL)
+        control = self.scene.lab.topology.only(Role.CONTROL)
         wire = wiring.device(control.name)
-        self._dropping = scene.kept.enter_context(
-            scene.lab.router.dropping(f'oifname "{wire}"', f'iifname "{wire}"')
-        )
+        self.drop(f'oifname "{wire}"', f'iifname "{wire}"')
         return f"the router drops every packet of {control.name}"
-
-    def shown(self) -> str:
-        """The router has dropped some."""
-        dropped = wait_until(
-            lambda: self._dropping.packets() or None, seconds=SHOWN_SECONDS, what="packets are dropped"
-        )
-        return f"the router has dropped {dropped} packets"
-
-    def heal(self) -> str:
-        """Let them through again."""
-        self.scene.kept.close()
-        return "the router drops no packet any more"
 
 
 class Down(_ControlAway):

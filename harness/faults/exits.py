@@ -1,5 +1,6 @@
 """What befalls the exit node."""
 
+from harness.faults.dropping import Dropping
 from harness.faults.fault import SHOWN_SECONDS, Fault, Scene
 from harness.lab import wiring
 from harness.lab.member import Member
@@ -75,32 +76,19 @@ class Killed(_ExitFault):
         return f"the container of {host.name} has ended"
 
 
-class Blackholed(_ExitFault):
+class Blackholed(Dropping):
     """Nothing reaches the exit node any more, and nobody says so."""
 
     name = "exit-blackholed"
     title = "every packet from and to the exit node was lost"
+    kinds = _EGRESS
 
     def inject(self) -> str:
         """Drop what comes and goes on its wire."""
-        scene, name = self.scene, self.scene.exit.host.name
+        name = self.scene.exit.host.name
         wire = wiring.device(name)
-        self._dropping = scene.kept.enter_context(
-            scene.lab.router.dropping(f'iifname "{wire}"', f'oifname "{wire}"')
-        )
+        self.drop(f'iifname "{wire}"', f'oifname "{wire}"')
         return f"the router drops every packet of {name}"
-
-    def shown(self) -> str:
-        """The router has dropped some."""
-        dropped = wait_until(
-            lambda: self._dropping.packets() or None, seconds=SHOWN_SECONDS, what="packets are dropped"
-        )
-        return f"the router has dropped {dropped} packets"
-
-    def heal(self) -> str:
-        """Let them through again."""
-        self.scene.kept.close()
-        return "the router drops no packet any more"
 
 
 class Deleted(_ExitFault):

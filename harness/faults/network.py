@@ -1,13 +1,14 @@
 """What befalls the node's network."""
 
 from harness.errors import LabError
+from harness.faults.dropping import Dropping
 from harness.faults.fault import SHOWN_SECONDS, Fault
 from harness.lab import wiring
 from harness.lab.topology import Role
 from harness.management.waiting import wait_until
 
 
-class DnsDown(Fault):
+class DnsDown(Dropping):
     """Nobody resolves a name any more."""
 
     name = "dns-down"
@@ -15,8 +16,7 @@ class DnsDown(Fault):
 
     def inject(self) -> str:
         """Drop every look-up."""
-        scene = self.scene
-        self._dropping = scene.kept.enter_context(scene.lab.router.dropping("udp dport 53", "tcp dport 53"))
+        self.drop("udp dport 53", "tcp dport 53")
         return "the router drops every look-up"
 
     def shown(self) -> str:
@@ -25,14 +25,14 @@ class DnsDown(Fault):
         bystander = lab.topology.with_role(Role.BYSTANDER)[0].name
         url = f"http://{lab.topology.only(Role.ECHO).names[0]}/"
         asked = lab.host(bystander).run("curl", "-sS", "--max-time", "1", "-o", "/dev/null", url)
-        dropped = self._dropping.packets()
+        dropped = self.dropped()
         if asked.exit_code == 0 or not dropped:
             raise LabError(f"{bystander} still finds {url}: no look-up is dropped")
         return f"{bystander} finds no name any more; the router has dropped {dropped} look-ups"
 
     def heal(self) -> str:
         """Let them through again."""
-        self.scene.kept.close()
+        super().heal()
         return "the resolver answers again"
 
 
