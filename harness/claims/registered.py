@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from harness.claims import serve
 from harness.claims.verdict import Expectation, Outcome, Verdict
 from harness.claims.wording import listing
+from harness.lab.topology import CLIENT
 from harness.ledger.facts import AttemptSeen, CatalogueSeen, RegisteredService, Way
 from harness.ledger.ledger import History, Observation
 
@@ -42,7 +43,7 @@ def reachable(history: History, expectation: Expectation) -> Verdict:
     answered = [
         a
         for _, a in history.of(AttemptSeen)
-        if a.by == serve.CLIENT and a.way is Way.TAILNET and a.promise and a.connected
+        if a.by == CLIENT and a.way is Way.TAILNET and a.promise and a.connected
     ]
     faults = [
         f"the catalogue does not know {name}"
@@ -106,7 +107,7 @@ def _fault(service: RegisteredService, answered: Sequence[AttemptSeen]) -> str:
     if (service.address, service.port) not in {_where(attempt) for attempt in answered}:
         return (
             f"{service.name} is registered at {service.address}:{service.port}, "
-            f"where {serve.CLIENT} was not answered"
+            f"where {CLIENT} was not answered"
         )
     return ""
 

@@ -5,11 +5,10 @@ from collections.abc import Iterable
 
 from harness.claims.verdict import Expectation, Outcome, Served, Verdict
 from harness.claims.wording import count, listing
+from harness.lab.topology import CLIENT, STRANGER
 from harness.ledger.facts import AttemptSeen, PageSeen, PortsHeld, ServeSeen, Way
 from harness.ledger.ledger import History, Observation
 
-CLIENT = "client"
-STRANGER = "stranger"
 FULL_NAME, SHORT_NAME = "full name", "short name"
 _TAG = re.compile(r"<[^>]*>")
 

@@ -156,11 +156,11 @@ class ExecBackend(httpcore.NetworkBackend):
 
     def connect_tcp(
         self,
-        host: str,  # noqa: ARG002 - httpcore names these, the dialling program knows better
-        port: int,  # noqa: ARG002
-        timeout: float | None = None,  # noqa: ARG002
-        local_address: str | None = None,  # noqa: ARG002
-        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
+        host: str,  # noqa: ARG002 - the signature is httpcore's - httpcore names these, the dialling program knows better
+        port: int,  # noqa: ARG002 - the signature is httpcore's
+        timeout: float | None = None,  # noqa: ARG002 - the signature is httpcore's
+        local_address: str | None = None,  # noqa: ARG002 - the signature is httpcore's
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002 - the signature is httpcore's
     ) -> httpcore.NetworkStream:
         """Open one stream; where it leads is decided by the dialling program, not by host and port."""
         return self._dial()

@@ -101,7 +101,7 @@ def _(fact: f.FlowSeen, names: Names) -> str:
 
 
 @describe.register
-def _(fact: f.FlowBookClosed, names: Names) -> str:  # noqa: ARG001  one signature for every kind
+def _(fact: f.FlowBookClosed, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     return f"{amount(fact.packets_in_rows, 'packet')} in rows, {fact.packets_in_all:,} in all"
 
 
@@ -118,45 +118,45 @@ def _(fact: f.PacketCaptured, names: Names) -> str:
 
 
 @describe.register
-def _(fact: f.CaptureClosed, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.CaptureClosed, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     return f"capture of “{fact.filter}”: {amount(fact.captured, 'packet')}, {fact.dropped:,} dropped"
 
 
 @describe.register
-def _(fact: f.TaskEventSeen, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.TaskEventSeen, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     code = "" if fact.exit_code is None else f", exit code {fact.exit_code}"
     message = f": {fact.message}" if fact.message else ""
     return f"task {fact.task} {fact.event}{code}{message}"
 
 
 @describe.register
-def _(fact: f.TaskLog, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.TaskLog, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     return f"task {fact.task} {fact.stream}: {fact.text}"
 
 
 @describe.register
-def _(fact: f.AllocationSeen, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.AllocationSeen, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     tasks = ", ".join(f"{t.task} {_task_end(t)}" for t in fact.tasks)
     return f"allocation {fact.allocation[:8]} {fact.status}" + (f": {tasks}" if tasks else "")
 
 
 @describe.register
-def _(fact: f.PortsHeld, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.PortsHeld, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     return f"Nomad gave it the ports {', '.join(map(str, fact.ports)) or '(none)'}"
 
 
 @describe.register
-def _(fact: f.ServeSeen, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.ServeSeen, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     return f"tailscaled publishes by Funnel, to the whole internet: {', '.join(fact.funnel) or 'nothing'}"
 
 
 @describe.register
-def _(fact: f.LaunchSeen, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.LaunchSeen, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     return f"launched {fact.job}, {'forced' if fact.forced else 'by its schedule'}"
 
 
 @describe.register
-def _(fact: f.ExitWithdrawn, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.ExitWithdrawn, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     left = f"; still approved: {', '.join(fact.left)}" if fact.left else ""
     return f"{fact.host} is no exit node any more: {', '.join(fact.withdrawn)} withdrawn{left}"
 
@@ -168,7 +168,7 @@ def _(fact: f.RequestSent, names: Names) -> str:
 
 
 @describe.register
-def _(fact: f.RoundAsked, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.RoundAsked, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     got = ", ".join(fact.connected) or "no connection"
     controls = (
         f"; of its {fact.controls} controls {fact.controls_connected} answered" if fact.controls else ""
@@ -177,7 +177,7 @@ def _(fact: f.RoundAsked, names: Names) -> str:  # noqa: ARG001
 
 
 @describe.register
-def _(fact: f.FaultSeen, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.FaultSeen, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     return f"{fact.fault} {fact.phase}: {fact.what}"
 
 
@@ -195,12 +195,12 @@ def _(fact: f.AttemptSeen, names: Names) -> str:
 
 
 @describe.register
-def _(fact: f.PageSeen, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.PageSeen, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     return f"{fact.by}'s browser shows {fact.target} as {fact.title!r} ({fact.picture}): {fact.text}"
 
 
 @describe.register
-def _(fact: f.CatalogueSeen, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.CatalogueSeen, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     told = "; ".join(
         f"{s.name} at {s.address}:{s.port}, "
         + (", ".join(f"{c.name} {c.status}" for c in s.checks) or "without a check")
@@ -215,13 +215,13 @@ def _task_end(task: f.TaskEnd) -> str:
 
 
 @describe.register
-def _(fact: f.TailnetSeen, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.TailnetSeen, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     listed = [node.name + (" (ephemeral)" if node.ephemeral else "") for node in fact.nodes]
     return f"the control server lists, {fact.moment}: {', '.join(listed) or 'no node'}"
 
 
 @describe.register
-def _(fact: f.SecretScan, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.SecretScan, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     found = f"found: {', '.join(fact.hits)}" if fact.hits else "not found"
     meant = " (where it belongs)" if fact.expected and fact.hits else ""
     blind = "" if fact.marker_found else "; the marker was not found either: the search was blind"
@@ -234,7 +234,7 @@ def _(fact: f.LieTold, names: Names) -> str:
 
 
 @describe.register
-def _(fact: f.ListenersSeen, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.ListenersSeen, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     listed = [_listener(listener) for listener in fact.listeners]
     times = f", {amount(fact.looks, 'look')}" if fact.looks > 1 else ""
     return f"listening in {fact.place}, {fact.moment}{times}: {', '.join(listed) or 'nothing'}"
@@ -247,7 +247,7 @@ def _listener(listener: f.Listener) -> str:
 
 
 @describe.register
-def _(fact: f.ContainersSeen, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.ContainersSeen, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     listed = [f"{c.container[:24]} (network {c.network}) publishes {_published(c)}" for c in fact.containers]
     return f"containers, {fact.moment}: {', '.join(listed) or 'none'}"
 
@@ -267,16 +267,16 @@ def _(fact: f.PortsScanned, names: Names) -> str:
 
 
 @describe.register
-def _(fact: f.EscapeTried, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.EscapeTried, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     came = f"{len(fact.succeeded)} say that they succeeded"
     return f"{amount(len(fact.attempts), 'attempt')} to go out directly from {fact.place}, {came}"
 
 
 @describe.register
-def _(fact: f.ObserverFailed, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.ObserverFailed, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     return f"{fact.observer} failed: {fact.problem}"
 
 
 @describe.register
-def _(fact: f.EpisodeEnded, names: Names) -> str:  # noqa: ARG001
+def _(fact: f.EpisodeEnded, names: Names) -> str:  # noqa: ARG001 - one signature for every kind
     return f"ended after {fact.ended - fact.began:.1f} s: {'; '.join((fact.outcome, *fact.notes))}"

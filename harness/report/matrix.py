@@ -232,7 +232,7 @@ def render(record: RunRecord, *, allure: str | None = None, beside: Beside | Non
         worst=[d for line in found for d in line.details if d.entry.verdict is not Outcome.PROVEN],
         bands=bands(record.flows, record.topology, members_allowed=members),
         # The picture's own template has escaped it.
-        picture=Markup(topology_picture.draw_record(record)),  # noqa: S704
+        picture=Markup(topology_picture.draw_record(record)),  # noqa: S704 - our own drawing
         bars=bars(record.stages),
         allure=allure,
         pictures=_pictures((p for line in found for d in line.details for p in d.pages), beside),

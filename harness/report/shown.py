@@ -76,9 +76,9 @@ def shown(
     return Shown(
         view=view,
         # Both pictures' own makers have escaped what they were given.
-        timeline=Markup(drawn),  # noqa: S704
+        timeline=Markup(drawn),  # noqa: S704 - our own drawing
         timeline_file=_address(picture, page),
-        flows=Markup(flows),  # noqa: S704
+        flows=Markup(flows),  # noqa: S704 - our own drawing
         packets=tuple(_packets(view, names)),
         capture=_address(folder / view.capture, page) if view.capture else "",
         events=tuple(_events(view)),
