@@ -1,6 +1,7 @@
 """Looks for the auth key wherever it must not be, and shows in each place that it would have been found."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ ALLOCATIONS = "/var/lib/nomad/alloc"
 """Where the lab's agent keeps its allocations (fixtures/nomad/agent.hcl)."""
 _FIRST_WORDS = "Program starting"
 """What tailscaled's log begins with: a marker in its log, which stands in the allocation's folder."""
+_KEY = re.compile(r"\b(?:ts|hs)key-[a-z]+-[\w-]+")
+"""What a key of Tailscale or headscale looks like: `tskey-auth-...`, `tskey-client-...`, `hskey-auth-...`.
+
+Sources: https://tailscale.com/kb/1252/key-secret-management, and headscale's hscontrol/db/preauth_keys.go.
+"""
 _SHOWN = 120  # characters of a line that holds the key
 _SHORTEST_SECRET = 12
 _WORKER_SECONDS = 3.0
@@ -47,18 +53,36 @@ class Secret:
         """The text without the key."""
         for needle in self.needles:
             text = text.replace(needle, "[auth key]")
-        return text
+        return _KEY.sub("[auth key]", text)
 
     def __repr__(self) -> str:
         return "Secret([auth key])"
 
 
 def search(
-    place: str, lines: Iterable[str], secret: Secret, marker: str, *, expected: bool = False
+    place: str,
+    lines: Iterable[str],
+    secret: Secret,
+    marker: str,
+    *,
+    expected: bool = False,
+    any_key: bool = False,
 ) -> SecretScan:
-    """Search the lines of one place for the key, and for a marker that is known to be there."""
+    """Search the lines of one place for the key, and for a marker that is known to be there.
+
+    Args:
+        place: its name.
+        lines: what is to be read there.
+        secret: the key.
+        marker: what must be found as well, or the search was blind.
+        expected: whether this is where the key belongs.
+        any_key: whether whatever looks like a key is one too many, and not this run's alone.
+    """
     items = [line for line in lines if line.strip()]
-    hits = [secret.mask(line)[:_SHOWN] for line in items if any(n in line for n in secret.needles)]
+    found = [
+        line for line in items if any(n in line for n in secret.needles) or (any_key and _KEY.search(line))
+    ]
+    hits = [secret.mask(line)[:_SHOWN] for line in found]
     return SecretScan(place, len(items), tuple(hits), marker, any(marker in line for line in items), expected)
 
 
@@ -123,7 +147,8 @@ def while_running(
 
     def registered() -> SecretScan:
         text = json.dumps(lab.node.nomad.job(submission.job, submission.namespace), indent=1)
-        return search("job as registered", text.splitlines(), secret, submission.job)
+        # A key that somebody wrote into the job is another one than this run's, which is made for it.
+        return search("job as registered", text.splitlines(), secret, submission.job, any_key=True)
 
     inside = pool.submit(of_processes)
     others = [pool.submit(look) for look in (files, variable, registered)]

@@ -54,6 +54,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Command:
 
 
 def test_there_are_mutants_of_every_claim() -> None:
+    # That one is of the key, and refuted in test_keys.py.
     assert {claim for mutant in MUTANTS.values() for claim in mutant.refutes} == set(BY_ID) - {
         "identity.tagged"
     }
