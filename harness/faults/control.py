@@ -1,9 +1,12 @@
 """What befalls the control server, and what it does to the job's own node and key."""
 
+from ipaddress import IPv4Address
+
+from harness.errors import LabError
 from harness.faults.dropping import Dropping
 from harness.faults.fault import SHOWN_SECONDS, Fault
 from harness.lab import wiring
-from harness.lab.topology import Role
+from harness.lab.topology import CLIENT, Role
 from harness.management.waiting import wait_until
 
 
@@ -45,6 +48,45 @@ class DownCold(_ControlAway):
             lambda: self.scene.daemon() != self._was, seconds=SHOWN_SECONDS, what="tailscaled has ended"
         )
         return f"{super().shown()}; process {self._was} has ended"
+
+
+class RelayDown(Dropping):
+    """The DERP relay is away, and with it who tells a host its address (STUN); the control server answers."""
+
+    name = "derp-down"
+    title = "the DERP relay was away"
+
+    def inject(self) -> str:
+        """Drop what is for its address and what comes from it, and every STUN request."""
+        lab = self.scene.lab
+        control = lab.topology.only(Role.CONTROL)
+        v4, v6 = control.relay
+        if v4 == control.v4[0] or v6 == control.v6[0]:
+            raise LabError(
+                f"{control.name} has one address, so that its DERP relay cannot be lost alone",
+                remedy=f"give host.{control.name} a second v4 and a second v6 address in the topology",
+            )
+        self.drop(
+            *(f"ip {end} {v4}" for end in ("saddr", "daddr")),
+            *(f"ip6 {end} {v6}" for end in ("saddr", "daddr")),
+            f"udp dport {control.port('stun')}",
+        )
+        return f"the router drops every packet of the DERP relay ({v4}, {v6}) and every STUN request"
+
+    def shown(self) -> str:
+        """A member of the tailnet gets no answer from it, and gets one from the control server."""
+        lab = self.scene.lab
+        control = lab.topology.only(Role.CONTROL)
+        name, port = control.names[0], control.port("control")
+        asked = lab.host(CLIENT)
+
+        def answers(address: IPv4Address) -> bool:
+            found = ("--resolve", f"{name}:{port}:{address}", f"https://{name}:{port}/generate_204")
+            return asked.run("curl", "-s", "-o", "/dev/null", "--max-time", "1", *found).exit_code == 0
+
+        if answers(control.relay[0]) or not answers(control.v4[0]) or not self.dropped():
+            raise LabError(f"{CLIENT} still reaches the relay, or the control server no more")
+        return f"{CLIENT} reaches the control server and not the relay; the router has dropped packets"
 
 
 class KeyRevoked(Fault):
@@ -101,4 +143,4 @@ class NodeDeleted(Fault):
         return "nothing was done: a new allocation would be a new node"
 
 
-FAULTS: tuple[type[Fault], ...] = (Down, DownCold, KeyRevoked, NodeDeleted)
+FAULTS: tuple[type[Fault], ...] = (Down, DownCold, RelayDown, KeyRevoked, NodeDeleted)

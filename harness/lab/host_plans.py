@@ -97,21 +97,34 @@ def _certificate(host: Host, authority: trustme.CA) -> tuple[File, File]:
 
 
 def _headscale(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabitant:
+    folder = places.fixtures() / "headscale"
+    stun_port = host.port("stun")
     config = _render(
-        places.fixtures() / "headscale",
+        folder,
         "config.yaml.j2",
         name=host.names[0],
         port=host.port("control"),
-        stun_port=host.port("stun"),
+        stun_port=stun_port,
         tailnet_domain=topology.tailnet_domain,
+    )
+    relay_v4, relay_v6 = host.relay
+    derp_map = _render(
+        folder,
+        "derp.yaml.j2",
+        name=host.names[0],
+        port=host.port("control"),
+        stun_port=stun_port,
         v4=host.v4[0],
         v6=host.v6[0],
+        relay_v4=relay_v4,
+        relay_v6=relay_v6,
     )
     return _Inhabitant(
         command=(f"{FILES}/start.sh", host.names[0], str(host.port("plain"))),
         files=(
             *_programs("headscale", "start.sh", "redirect.sh"),
             File("config.yaml", config),
+            File("derp.yaml", derp_map),
             _tailnet_policy(topology),
             *_certificate(host, authority),
         ),
@@ -133,11 +146,14 @@ def _labcontrol(topology: Topology, host: Host, authority: trustme.CA) -> _Inhab
         _tailnet_policy(topology),
         _policy("services.json", "example-tailscale-services.json"),
     )
+    relay_v4, relay_v6 = host.relay
     config = {
         "server_name": host.names[0],
         "tailnet_domain": topology.tailnet_domain,
         "v4": str(host.v4[0]),
         "v6": str(host.v6[0]),
+        "relay_v4": str(relay_v4),
+        "relay_v6": str(relay_v6),
         "port": host.port("control"),
         "plain_port": host.port("plain"),
         "stun_port": host.port("stun"),

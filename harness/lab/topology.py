@@ -63,7 +63,10 @@ class Listen:
 
 @dataclass(frozen=True)
 class Host:
-    """One host. The first address of a family is its public one; more are on a LAN of its own."""
+    """One host. The first address of a family is its public one; more are on a LAN of its own.
+
+    Of the control server, the last one of a family is its DERP relay's.
+    """
 
     name: str
     role: Role
@@ -89,6 +92,11 @@ class Host:
     def addresses(self) -> frozenset[str]:
         """All its addresses, as text."""
         return frozenset(map(str, (*self.v4, *self.v6)))
+
+    @property
+    def relay(self) -> tuple[IPv4Address, IPv6Address]:
+        """Where the DERP relay of a control server is reached: its own address where there is but one."""
+        return self.v4[-1], self.v6[-1]
 
     def port(self, service: str) -> int:
         """The port of a service that it listens on. Raises KeyError."""

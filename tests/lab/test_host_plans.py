@@ -94,14 +94,22 @@ def test_headscales_configuration_follows_the_topology() -> None:
         "server_url: https://headscale.lab.test",
         'listen_addr: "[::]:443"',
         "  base_domain: tailnet.test",
-        "    ipv4: 198.51.100.10",
-        "    ipv6: 2001:db8:10::10",
         '    stun_listen_addr: "[::]:3478"',
         "  urls: []",
         f"  path: {FILES}/policy.json",
     ):
         assert line in config.splitlines()
     assert "{{" not in config
+
+
+def test_the_relay_has_the_last_address_of_the_control_server_and_answers_no_stun() -> None:
+    derp_map = file(plan(SHIPPED.host("control")), "derp.yaml").content.decode()
+    stun, relay = derp_map.split("- name: relay")
+    for line in ("ipv4: 198.51.100.10", "ipv6: 2001:db8:10::10", "stunonly: true", "stunport: 3478"):
+        assert line in stun
+    for line in ("ipv4: 198.51.100.12", "ipv6: 2001:db8:10::12", "derpport: 443", "stunport: -1"):
+        assert line in relay
+    assert "{{" not in derp_map
 
 
 def test_the_policy_is_the_examples_own() -> None:
@@ -116,6 +124,7 @@ def test_our_control_server_is_configured_by_the_topology_and_has_the_policy_for
     assert config["server_name"] == "headscale.lab.test"
     assert config["tailnet_domain"] == "tailnet.test"
     assert (config["v4"], config["v6"]) == ("198.51.100.10", "2001:db8:10::10")
+    assert (config["relay_v4"], config["relay_v6"]) == ("198.51.100.12", "2001:db8:10::12")
     assert (config["port"], config["plain_port"]) == (443, 80)
     assert (config["stun_port"], config["dns_port"]) == (3478, 53)
     named = {f"{FILES}/{f.path}": f.content for f in made.files}
