@@ -8,7 +8,6 @@ from pathlib import Path
 from tests.robustness.commands import REPOSITORY
 
 WORKER = REPOSITORY / "examples" / "egress-worker"
-SERVICE = REPOSITORY / "examples" / "private-http-service"
 JOB = "job"
 """The file of an edit to the job itself, whatever that is called."""
 SCRIPTS = Path("scripts", "tailscale")
