@@ -141,11 +141,21 @@ def _kill(child: subprocess.Popen[str]) -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
-def _guard() -> list[str]:
-    """The words before a command that tie its life, and that of all its descendants, to ours."""
+def tie_to_us(signal_name: str) -> list[str]:
+    """The words before a command that have the kernel send it a signal when the thread that starts it ends.
+
+    Nothing where that cannot be: then the command goes on alone.
+    """
     if not which("setpriv"):
         return []
-    tie = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", _UNLESS_ORPHANED, str(os.getpid())]
+    return ["setpriv", "--pdeathsig", signal_name, "sh", "-c", _UNLESS_ORPHANED, str(os.getpid())]
+
+
+def _guard() -> list[str]:
+    """The words before a command that tie its life, and that of all its descendants, to ours."""
+    tie = tie_to_us("KILL")
+    if not tie:
+        return []
     # In a pid namespace of its own, the descendants die with the first of them, however they were started.
     return [*tie, *_NAMESPACES] if _namespaces_work() else tie
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import trustme
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from harness.lab import headscale_policy, policy
 from harness.lab.running_host import FILES, File, HostPlan
 from harness.lab.topology import ControlProgram, Host, Role, Topology
 from harness.run import places
@@ -71,8 +72,8 @@ def image_name(topology: Topology, host: Host) -> str:
 
 
 @dataclass(frozen=True)
-class _Inhabitant:
-    """What runs in a host, as its role has it."""
+class Inhabitant:
+    """What runs in a host: as its role has it, or given freely."""
 
     command: tuple[str, ...] = ("sleep", "infinity")
     files: tuple[File, ...] = ()
@@ -96,7 +97,7 @@ def _certificate(host: Host, authority: trustme.CA) -> tuple[File, File]:
     return File("tls.pem", chain), File("tls.key", issued.private_key_pem.bytes(), 0o600)
 
 
-def _headscale(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabitant:
+def _headscale(topology: Topology, host: Host, authority: trustme.CA) -> Inhabitant:
     folder = places.fixtures() / "headscale"
     stun_port = host.port("stun")
     config = _render(
@@ -119,7 +120,7 @@ def _headscale(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabi
         relay_v4=relay_v4,
         relay_v6=relay_v6,
     )
-    return _Inhabitant(
+    return Inhabitant(
         command=(f"{FILES}/start.sh", host.names[0], str(host.port("plain"))),
         files=(
             *_programs("headscale", "start.sh", "redirect.sh"),
@@ -133,15 +134,15 @@ def _headscale(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabi
 
 def _tailnet_policy(topology: Topology) -> File:
     """Who may reach what: the policy that ships with the examples, unless the topology names another."""
-    file = Path(topology.policy) if topology.policy else places.data("acl") / "example-tailscale-acl.json"
-    return File("policy.json", file.read_bytes())
+    text = policy.file_of(topology).read_text(encoding="utf-8")
+    return File("policy.json", headscale_policy.for_version(text, topology.headscale).encode())
 
 
 def _policy(path: str, name: str) -> File:
     return File(path, (places.data("acl") / name).read_bytes())
 
 
-def _labcontrol(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabitant:
+def _labcontrol(topology: Topology, host: Host, authority: trustme.CA) -> Inhabitant:
     policies = (
         _tailnet_policy(topology),
         _policy("services.json", "example-tailscale-services.json"),
@@ -163,13 +164,13 @@ def _labcontrol(topology: Topology, host: Host, authority: trustme.CA) -> _Inhab
         "policies": [f"{FILES}/{file.path}" for file in policies],
         "socket": LABCONTROL_SOCKET,
     }
-    return _Inhabitant(
+    return Inhabitant(
         command=("labcontrol", "-config", f"{FILES}/config.json"),
         files=(File("config.json", json.dumps(config).encode()), *policies, *_certificate(host, authority)),
     )
 
 
-def _acme(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabitant:
+def _acme(topology: Topology, host: Host, authority: trustme.CA) -> Inhabitant:
     # The CA's own key stays where it is: an issuer below it is enough to certify Pebble's root.
     issuer = authority.create_child_ca()
     control = topology.only(Role.CONTROL)
@@ -181,7 +182,7 @@ def _acme(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabitant:
         "issuer": f"{FILES}/issuer.pem",
         "issuer-key": f"{FILES}/issuer.key",
     }
-    return _Inhabitant(
+    return Inhabitant(
         command=("pebble", *(f"-{name}={value}" for name, value in options.items())),
         files=(
             File("issuer.pem", issuer.cert_pem.bytes()),
@@ -191,17 +192,17 @@ def _acme(topology: Topology, host: Host, authority: trustme.CA) -> _Inhabitant:
     )
 
 
-def _echo(host: Host, authority: trustme.CA) -> _Inhabitant:
+def _echo(host: Host, authority: trustme.CA) -> Inhabitant:
     ports = [str(host.port(service)) for service in ("http", "https", "tcp", "udp")]
     arguments = (ECHO_BOOK, ECHO_LIE, *ports, f"{FILES}/tls.pem", f"{FILES}/tls.key")
-    return _Inhabitant(
+    return Inhabitant(
         command=("python3", f"{FILES}/echo.py", *arguments),
         files=(*_programs("echo", "echo.py"), *_certificate(host, authority)),
     )
 
 
-def _member() -> _Inhabitant:
-    return _Inhabitant(
+def _member() -> Inhabitant:
+    return Inhabitant(
         command=(
             "tailscaled",
             "--tun=userspace-networking",
@@ -217,14 +218,15 @@ def _member() -> _Inhabitant:
 
 
 _NODE_PROGRAMS = (
-    *("start.sh", "look.sh", "listen.sh", "hold.sh", "escape.sh", "daemon.sh", "reboot.sh", "drum.py"),
+    *("start.sh", "engine.sh", "reboot.sh"),
+    *("look.py", "listen.sh", "hold.sh", "escape.sh", "daemon.sh", "drum.py"),
 )
 _NODE_SETTINGS = ("agent.hcl", "client.hcl", "server.hcl", "consul.hcl")
 
 
-def _node(topology: Topology) -> _Inhabitant:
+def _node(topology: Topology) -> Inhabitant:
     settings = (File(name, (places.fixtures() / "nomad" / name).read_bytes()) for name in _NODE_SETTINGS)
-    return _Inhabitant(
+    return Inhabitant(
         command=(f"{FILES}/start.sh",),
         files=(*_programs("nomad", *_NODE_PROGRAMS), *settings),
         environment={"NOTAILCAR_LASTING": "1"} if topology.lasting_agent else {},
@@ -242,9 +244,9 @@ def plan(
     authority: trustme.CA,
     *,
     router: str,
-    volumes: dict[str, str],
+    volumes: Mapping[str, str],
 ) -> HostPlan:
-    """The plan of one host.
+    """The plan of one host, in which runs what its role has.
 
     Args:
         topology: the lab that it is a part of.
@@ -266,7 +268,29 @@ def plan(
     elif host.role is Role.NODE:
         inhabitant = _node(topology)
     else:
-        inhabitant = _Inhabitant(files=_programs("scan", "scan.py"))
+        inhabitant = Inhabitant(files=_programs("scan", "scan.py"))
+    return inhabited(topology, host, inhabitant, image, router=router, volumes=volumes)
+
+
+def inhabited(
+    topology: Topology,
+    host: Host,
+    inhabitant: Inhabitant,
+    image: str,
+    *,
+    router: str,
+    volumes: Mapping[str, str],
+) -> HostPlan:
+    """The plan of a host in which something runs that is not its role's; the rights are its role's.
+
+    Args:
+        topology: the lab that it is a part of.
+        host: the host.
+        inhabitant: what runs in it.
+        image: the reference of its image.
+        router: the id of the router's container, whose pid namespace the hosts share.
+        volumes: named volumes by where they are mounted.
+    """
     rights = NODE_RIGHTS if host.role is Role.NODE else {}
     return HostPlan(
         name=host.name,

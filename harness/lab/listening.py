@@ -1,4 +1,4 @@
-"""What listens on the node and what its engine publishes: the output of look.sh, as facts. Pure."""
+"""What listens on the node and what its engine publishes: the output of look.py, as facts. Pure."""
 
 import json
 import re
@@ -29,7 +29,7 @@ class _Holder:
 
 
 def read(text: str, moment: Moment, other: str = "") -> tuple[list[ListenersSeen], ContainersSeen]:
-    """Read what look.sh printed: what listened, by look and place, and the containers at its end.
+    """Read what look.py printed: what listened, by look and place, and the containers at its end.
 
     Args:
         text: its output.

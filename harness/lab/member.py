@@ -9,7 +9,8 @@ from harness.lab.running_host import RunningHost
 from harness.lab.topology import Host, Membership
 from harness.management.command import CommandResult
 
-_JOIN_SECONDS = 20
+_JOIN_SECONDS = 60
+"""At a load of sixty, twenty were too few."""
 
 
 class Member:

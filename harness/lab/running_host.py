@@ -5,7 +5,7 @@ import os
 import shlex
 import tarfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
 from harness.errors import LabError
+from harness.lab.host_shell import SHELL, HostShell, HostShells, fits
 from harness.management.command import CommandResult
 from harness.management.exec_stream import ExecStream
 from harness.management.transport import ExecTransport
@@ -112,6 +113,7 @@ class RunningHost:
             container.with_copy_into_container(_staged(plan, run), "/")
         self._container = container
         self._streams: set[ExecStream] = set()
+        self._shells = HostShells(lambda: HostShell(self.open(*SHELL)))
 
     @property
     def id(self) -> str:
@@ -129,7 +131,7 @@ class RunningHost:
     def run(
         self,
         *argv: str,
-        stdin: bytes | Iterable[bytes] = (),
+        stdin: bytes | Iterable[bytes] = b"",
         environment: Mapping[str, str] | None = None,
         silence: float = _SILENCE_SECONDS,
     ) -> CommandResult:
@@ -147,17 +149,12 @@ class RunningHost:
         """
         began = time.monotonic()
         try:
-            stream = self.open(*argv, environment=environment)
-            # Fed beside the reading: a program that answers while it is fed would else stand still.
-            with ThreadPoolExecutor(1, thread_name_prefix="stdin") as pool:
-                feeding = pool.submit(_feed, stream, (stdin,) if isinstance(stdin, bytes) else stdin)
-                try:
-                    output = b"".join(iter(lambda: stream.read(65536, silence), b""))
-                    code = stream.exit_code()
-                finally:
-                    stream.close()
-                    self._streams.discard(stream)
-                feeding.result()
+            if isinstance(stdin, bytes) and fits(stdin):
+                with self._shells.borrowed() as shell:
+                    code, output, complaint = shell.run(argv, environment or {}, stdin, silence)
+            else:
+                pieces = (stdin,) if isinstance(stdin, bytes) else stdin
+                code, output, complaint = self._run_fed(argv, pieces, environment, silence)
         except httpcore.TimeoutException as error:
             raise LabError(
                 f"{self.name}: `{shlex.join(argv)[:200]}` printed nothing for {silence:g} s{self._fate()}"
@@ -169,9 +166,30 @@ class RunningHost:
             argv=argv,
             exit_code=code,
             stdout=output.decode("utf-8", "replace"),
-            stderr=stream.complaint.decode("utf-8", "replace"),
+            stderr=complaint.decode("utf-8", "replace"),
             seconds=time.monotonic() - began,
         )
+
+    def _run_fed(
+        self,
+        argv: Sequence[str],
+        pieces: Iterable[bytes],
+        environment: Mapping[str, str] | None,
+        silence: float,
+    ) -> tuple[int, bytes, bytes]:
+        """Run a command whose input is large, no text, or comes by and by: by an exec of its own."""
+        stream = self.open(*argv, environment=environment)
+        # Fed beside the reading: a program that answers while it is fed would else stand still.
+        with ThreadPoolExecutor(1, thread_name_prefix="stdin") as pool:
+            feeding = pool.submit(_feed, stream, pieces)
+            try:
+                output = b"".join(iter(lambda: stream.read(65536, silence), b""))
+                code = stream.exit_code()
+            finally:
+                stream.close()
+                self._streams.discard(stream)
+            feeding.result()
+        return code, output, stream.complaint
 
     def wait_for_listener(self, address: str, *, seconds: float, what: str) -> None:
         """Wait until a connection to `address` is taken. One exec, however long it takes.
@@ -222,12 +240,14 @@ class RunningHost:
 
     def stop(self, seconds: int) -> int:
         """End the first process by SIGTERM, or by SIGKILL when it takes longer; its exit code."""
+        self._shells.close()
         container = self._container.get_wrapped_container()
         container.stop(timeout=seconds)
         return int(container.wait()["StatusCode"])
 
     def kill(self) -> None:
         """End the first process by SIGKILL, and every other with it. Raises LabError."""
+        self._shells.close()
         try:
             self._container.get_wrapped_container().kill()
         except docker.errors.DockerException as error:
@@ -246,6 +266,15 @@ class RunningHost:
         try:
             self._container.get_wrapped_container().reload()
             return str(self._container.get_wrapped_container().status)
+        except docker.errors.DockerException as error:
+            raise LabError(f"{self.name}: the engine does not know its container: {error}") from error
+
+    @property
+    def pid(self) -> int:
+        """The first process, as the engine's machine numbers it; 0 once it has ended. Raises LabError."""
+        try:
+            self._container.get_wrapped_container().reload()
+            return int(self._container.get_wrapped_container().attrs["State"]["Pid"])
         except docker.errors.DockerException as error:
             raise LabError(f"{self.name}: the engine does not know its container: {error}") from error
 

@@ -10,6 +10,7 @@ from harness.ledger.facts import PortsScanned
 PORTS = 65535
 """All of them: 1 to 65535."""
 _SECONDS = 60.0
+"""So long it may say nothing; it tells of each address and protocol that it has asked."""
 
 
 def scan(host: RunningHost, addresses: Sequence[str]) -> list[PortsScanned]:

@@ -9,13 +9,13 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import docker.errors
 from docker import DockerClient
 
 from harness.errors import LabError
 from harness.lab import host_plans, sweep
+from harness.lab.offering import Offered, offer
 from harness.lab.running_host import FILES, File, HostPlan, RunningHost
 from harness.management.waiting import wait_until
 from harness.run import places
@@ -24,16 +24,7 @@ from harness.run.run import CACHE_LABEL, Run
 
 _FORMAT = "1"
 _READY_SECONDS = 30
-_LOAD_SECONDS = 600.0
 _STOP_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class Offered:
-    """An image that the examples name, and where it stands in the outer engine."""
-
-    official: str
-    reference: str
 
 
 def name_of(images: Sequence[Offered], node_image: str) -> str:
@@ -120,10 +111,7 @@ def _fill(
             tail=host.log,
         )
         for image in images:
-            content = engine.images.get(image.reference).save(named=image.reference)
-            host.run("docker", "load", "--quiet", stdin=content, silence=_LOAD_SECONDS).expect()
-            host.run("docker", "tag", image.reference, image.official).expect()
-            host.run("docker", "rmi", image.reference).expect()
+            offer(image, host, engine)
         host.run("touch", "/run/loaded").expect()
         code = host.stop(_STOP_SECONDS)
         if code != 0:

@@ -1,7 +1,7 @@
 """The lab as plain data, and everything that can be wrong with it. No Docker here."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -82,6 +82,8 @@ class Host:
     tailnet: Membership | None = None
     browser: bool = False
     """Whether it has a browser, to look at pages with."""
+    image: str = ""
+    """An image of one's own to start it from, made FROM that of its role; empty: that of its role."""
 
     @property
     def all_names(self) -> tuple[str, ...]:
@@ -134,7 +136,11 @@ class Topology:
 
     In a topology file, its path is relative to that file.
     """
+    images: tuple[str, ...] = ()
+    """Images that are offered in the node's engine besides those of the lab and those that jobs name."""
     lasting_agent: bool = False
+    headscale: str = ""
+    """The version of headscale that runs it, where that is not the default."""
     """Whether the node's Nomad agent is a client alone, which keeps what it knows and may be restarted."""
 
     def host(self, name: str) -> Host:
@@ -163,6 +169,16 @@ class Topology:
             return replace(self, program=program)
         hosts = tuple(replace(h, browser=False) for h in self.hosts if h.role is not Role.ACME)
         return replace(self, hosts=hosts, program=program)
+
+    def with_names(self, names: Iterable[str]) -> "Topology":
+        """This topology with more public names that lead to the echo service; those that there are stay."""
+        known = {name for host in self.hosts for name in host.all_names}
+        added = tuple(name for name in dict.fromkeys(names) if name not in known)
+        hosts = (
+            replace(host, names=(*host.names, *added)) if host.role is Role.ECHO else host
+            for host in self.hosts
+        )
+        return replace(self, hosts=tuple(hosts)) if added else self
 
     @property
     def members(self) -> frozenset[str]:

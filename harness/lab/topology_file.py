@@ -29,6 +29,7 @@ def _converter() -> Converter:
             hosts=override(rename="host"),
             program=override(omit=True),
             lasting_agent=override(omit=True),
+            headscale=override(omit=True),
         ),
     )
     return converter

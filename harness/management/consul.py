@@ -62,10 +62,15 @@ class ConsulClient:
     Every method raises LabError when Consul does not answer or answers with an error, with its own words.
     """
 
-    def __init__(self, transport: httpx.BaseTransport, token: str = "") -> None:
-        """Speak through `transport`; the token goes into a header and nowhere else."""
+    def __init__(
+        self, transport: httpx.BaseTransport, token: str = "", *, address: str = "http://consul"
+    ) -> None:
+        """Speak through `transport`; the token goes into a header and nowhere else.
+
+        `address` is the agent's, where the transport is led by it.
+        """
         headers = {"X-Consul-Token": token} if token else {}
-        self._http = httpx.Client(base_url="http://consul", transport=transport, headers=headers, timeout=10)
+        self._http = httpx.Client(base_url=address, transport=transport, headers=headers, timeout=10)
 
     def close(self) -> None:
         """Close every connection."""

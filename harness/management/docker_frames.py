@@ -12,7 +12,7 @@ class Frames:
 
     Attributes:
         stdout: what the program printed and nobody took yet.
-        stderr: everything that it complained of.
+        stderr: what it complained of and nobody took yet.
     """
 
     def __init__(self) -> None:
@@ -46,6 +46,13 @@ class Frames:
         """Up to so many bytes of stdout, which are then no longer kept; empty when there are none."""
         given = bytes(self.stdout[:at_most])
         del self.stdout[:at_most]
+        return given
+
+    def take_all(self) -> tuple[bytes, bytes]:
+        """All of stdout and of stderr that came so far, which are then no longer kept."""
+        given = bytes(self.stdout), bytes(self.stderr)
+        self.stdout.clear()
+        self.stderr.clear()
         return given
 
     @property

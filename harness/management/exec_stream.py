@@ -1,6 +1,7 @@
 """A byte stream to a program inside a container: Docker's exec, attached, as httpcore wants a connection."""
 
 import io
+import re
 import select
 import socket
 import ssl
@@ -49,18 +50,31 @@ class ExecStream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read up to `max_bytes` of the program's stdout; empty at its end. Raises httpcore.ReadTimeout."""
         while not self._frames.stdout:
-            try:
-                received = _when_ready(self._socket, lambda: self._socket.recv(65536), select.POLLIN, timeout)
-            except TimeoutError as error:
-                raise httpcore.ReadTimeout(f"nothing came in {timeout} s") from error
-            except (OSError, ValueError) as error:
-                raise httpcore.ReadError(str(error)) from error
-            if not received:
-                if self._frames.cut:
-                    raise httpcore.ReadError("the stream was torn off in the middle of a frame")
+            if not self.receive(timeout):
                 return b""
-            self._frames.feed(received)
         return self._frames.take(max_bytes)
+
+    def receive(self, timeout: float | None = None) -> bool:
+        """Wait for more on stdout or stderr; False at the program's end. Raises httpcore.ReadTimeout."""
+        try:
+            received = _when_ready(self._socket, lambda: self._socket.recv(65536), select.POLLIN, timeout)
+        except TimeoutError as error:
+            raise httpcore.ReadTimeout(f"nothing came in {timeout} s") from error
+        except (OSError, ValueError) as error:
+            raise httpcore.ReadError(str(error)) from error
+        if not received and self._frames.cut:
+            raise httpcore.ReadError("the stream was torn off in the middle of a frame")
+        self._frames.feed(received)
+        return bool(received)
+
+    def ends_with(self, last: re.Pattern[bytes], within: int) -> re.Match[bytes] | None:
+        """A match in both streams' last bytes, `within` so many, as far as they were received; of stdout."""
+        found = last.search(self._frames.stdout[-within:])
+        return found if last.search(self._frames.stderr[-within:]) else None
+
+    def take(self) -> tuple[bytes, bytes]:
+        """All that was received on stdout and on stderr, which is then no longer kept."""
+        return self._frames.take_all()
 
     @property
     def complaint(self) -> bytes:

@@ -1,4 +1,4 @@
-"""A small typed client of headscale's REST API (`/api/v1`, headscale 0.29)."""
+"""A small typed client of headscale's REST API (`/api/v1`, the same in headscale 0.28 and 0.29)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
-from harness.errors import LabError
 from harness.ledger.facts import TailnetNode
+from harness.management.rest import IssuedKey, RestApi
 
 
 @dataclass(frozen=True)
@@ -41,46 +41,43 @@ def _moment(text: str) -> datetime:
 class HeadscaleClient:
     """Owns one HTTP client to one headscale. Every method raises LabError when headscale refuses."""
 
-    def __init__(self, transport: httpx.BaseTransport, api_key: str, *, called: str = "headscale") -> None:
+    def __init__(
+        self,
+        transport: httpx.BaseTransport,
+        api_key: str,
+        *,
+        called: str = "headscale",
+        address: str = "http://headscale",
+    ) -> None:
         """Speak through `transport`; the API key, where there is one, goes into a header and nowhere else.
 
-        `called` is the program that answers, for errors: ours speaks a part of this API too.
+        Args:
+            transport: how the server is reached.
+            api_key: of its API.
+            called: the program that answers, for errors: ours speaks a part of this API too.
+            address: the server's, where the transport is led by it.
         """
-        self.called = called
-        self._http = httpx.Client(
-            base_url="http://headscale",
-            transport=transport,
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            timeout=30,
-        )
+        self._api = RestApi(transport, api_key, called=called, address=address)
 
     def close(self) -> None:
         """Close every connection."""
-        self._http.close()
+        self._api.close()
 
     def _ask(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, allowed: Sequence[int] = ()
     ) -> dict[str, Any]:
-        try:
-            response = self._http.request(method, f"/api/v1/{path}", json=body)
-        except httpx.TransportError as error:
-            raise LabError(f"{self.called} does not answer {method} {path}: {error}") from error
-        if response.status_code in allowed:
-            return {}
-        if response.is_error:
-            raise LabError(
-                f"{self.called} refused {method} {path} ({response.status_code})", log=response.text[:500]
-            )
-        try:
-            answer: dict[str, Any] = response.json()
-        except ValueError as error:
-            raise LabError(f"{self.called} does not speak JSON at {method} {path}") from error
+        answer: dict[str, Any] = self._api.ask(method, f"/api/v1/{path}", body, allowed=allowed)
         return answer
 
     def create_user(self, name: str) -> User:
         """Make a user whose name is an e-mail address, as policies name people."""
         user = self._ask("POST", "user", {"name": name, "email": name})["user"]
         return User(str(user["id"]), user["name"])
+
+    def users(self) -> tuple[User, ...]:
+        """Every user, by name; one that has none by its e-mail address."""
+        found = self._ask("GET", "user")["users"]
+        return tuple(User(str(u["id"]), u.get("name") or u.get("email") or "") for u in found)
 
     def create_key(
         self,
@@ -91,7 +88,19 @@ class HeadscaleClient:
         reusable: bool = False,
         hours: float = 1,
     ) -> str:
-        """Make a pre-auth key that carries tags, or belongs to a user. The answer is a secret."""
+        """Make a pre-auth key as `issue_key` does, and give the secret alone."""
+        return self.issue_key(tags=tags, user=user, ephemeral=ephemeral, reusable=reusable, hours=hours).value
+
+    def issue_key(
+        self,
+        *,
+        tags: Sequence[str] = (),
+        user: User | None = None,
+        ephemeral: bool,
+        reusable: bool = False,
+        hours: float = 1,
+    ) -> IssuedKey:
+        """Make a pre-auth key that carries tags, or belongs to a user."""
         expires = datetime.now(UTC) + timedelta(hours=hours)
         body: dict[str, Any] = {
             "reusable": reusable,
@@ -101,7 +110,23 @@ class HeadscaleClient:
         }
         if user:
             body["user"] = user.id
-        return str(self._ask("POST", "preauthkey", body)["preAuthKey"]["key"])
+        made = self._ask("POST", "preauthkey", body)["preAuthKey"]
+        return IssuedKey(str(made.get("id") or ""), str(made["key"]))
+
+    def delete_key(self, key: str) -> None:
+        """Remove a pre-auth key, by its number."""
+        self._ask("DELETE", f"preauthkey?id={key}")
+
+    def keys(self) -> tuple[str, ...]:
+        """The numbers of all pre-auth keys, those that have expired too."""
+        return tuple(str(key["id"]) for key in self._ask("GET", "preauthkey")["preAuthKeys"])
+
+    def greet(self) -> httpx.Response:
+        """Ask for something that any API key may ask for, and give the answer, whatever it is.
+
+        Raises httpx's transport errors, as this is for finding out whether the server can be reached at all.
+        """
+        return self._api.greet("/api/v1/preauthkey")
 
     def nodes(self) -> tuple[TailnetNode, ...]:
         """Every node that the tailnet knows."""

@@ -4,7 +4,7 @@ Paths and fields: https://developer.hashicorp.com/nomad/api-docs, read against N
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ import httpx
 from harness.errors import LabError
 
 _BLOCK_SECONDS = 10
+_FIRST = httpx.Timeout(10, connect=3)
+"""Of a first question: an address where nobody is shows at once, who has much to do may take a while."""
 _UNREACHABLE = (httpx.TransportError,)
 _Parameters = Mapping[str, str | int]
 
@@ -57,6 +59,8 @@ class Allocation:
     tasks: tuple[TaskState, ...]
     evaluation: str = ""
     """What placed it."""
+    node: str = ""
+    """The id of the client that it was placed on."""
     healthy: bool | None = None
     """What Nomad's deployment says of it, by its checks; None before it says anything, and for batch jobs."""
 
@@ -110,8 +114,17 @@ def _allocation(data: Mapping[str, Any]) -> Allocation:
         desired=data["DesiredStatus"],
         tasks=tuple(_task(n, t) for n, t in sorted((data.get("TaskStates") or {}).items())),
         evaluation=data.get("EvalID") or "",
+        node=data.get("NodeID") or "",
         healthy=(data.get("DeploymentStatus") or {}).get("Healthy"),
     )
+
+
+def _only(job: str) -> dict[str, str]:
+    """The parameter that leaves out all allocations but a job's; what a periodic job launches is `job/...`.
+
+    Source: https://developer.hashicorp.com/nomad/api-docs#filtering (go-bexpr).
+    """
+    return {"filter": f'JobID == "{job}" or JobID matches "^{job}/"'} if job else {}
 
 
 class NomadClient:
@@ -120,11 +133,28 @@ class NomadClient:
     Every method raises LabError when Nomad answers with an error, with Nomad's own words in it.
     """
 
-    def __init__(self, transport: httpx.BaseTransport, token: str = "") -> None:
-        """Speak through `transport`; the token goes into a header and nowhere else."""
-        headers = {"X-Nomad-Token": token} if token else {}
+    def __init__(
+        self,
+        transport: httpx.BaseTransport,
+        token: str = "",
+        *,
+        address: str = "http://nomad",
+        region: str = "",
+    ) -> None:
+        """Speak through `transport`; the token goes into a header and nowhere else.
+
+        Args:
+            transport: how the agent is reached.
+            token: an ACL token, where there are ACLs.
+            address: the agent's, where the transport is led by it.
+            region: another one than the agent's own.
+        """
         self._http = httpx.Client(
-            base_url="http://nomad", transport=transport, headers=headers, timeout=_BLOCK_SECONDS + 20
+            base_url=address,
+            transport=transport,
+            headers={"X-Nomad-Token": token} if token else {},
+            params={"region": region} if region else {},
+            timeout=_BLOCK_SECONDS + 20,
         )
 
     def close(self) -> None:
@@ -132,13 +162,19 @@ class NomadClient:
         self._http.close()
 
     def _ask(
-        self, method: str, path: str, *, params: _Parameters | None = None, json: object = None
+        self,
+        method: str,
+        path: str,
+        *,
+        params: _Parameters | None = None,
+        json: object = None,
+        allowed: Sequence[int] = (),
     ) -> httpx.Response:
         try:
             response = self._http.request(method, path, params=params, json=json)
         except _UNREACHABLE as error:
             raise LabError(f"Nomad does not answer {method} {path}: {error}") from error
-        if response.is_error:
+        if response.is_error and response.status_code not in allowed:
             raise LabError(
                 f"Nomad refused {method} {path} ({response.status_code})", log=response.text[:2000]
             )
@@ -183,9 +219,44 @@ class NomadClient:
         """The agent's version."""
         return str(self._get("/v1/agent/self")["config"]["Version"]["Version"])
 
+    def node(self, node: str) -> dict[str, Any]:
+        """A client node as the servers know it, with its attributes."""
+        found: dict[str, Any] = self._get(f"/v1/node/{node}")
+        return found
+
+    def node_versions(self) -> list[str]:
+        """The versions of Nomad on the clients, each once."""
+        return sorted({str(n.get("Version") or "") for n in self._get("/v1/nodes")} - {""})
+
+    def own_token(self) -> httpx.Response:
+        """What the servers say of the token that this client has, whatever that is: an error as well.
+
+        Raises httpx's transport errors, as this is for finding out whether the servers can be reached at all.
+        """
+        return self._http.get("/v1/acl/token/self", timeout=_FIRST)
+
+    def policy(self, name: str) -> dict[str, Any]:
+        """An ACL policy of the token's own, with its rules as JSON (`RulesJSON`); empty where there is none.
+
+        A token may name one that is not there: that of who has no token, `anonymous`, as a rule is not.
+        """
+        answer = self._ask("GET", f"/v1/acl/policy/{name}", allowed=(404,))
+        found: dict[str, Any] = answer.json() if answer.is_success else {}
+        return found
+
+    def role(self, role: str) -> dict[str, Any]:
+        """An ACL role of the token's own, with its policies."""
+        found: dict[str, Any] = self._get(f"/v1/acl/role/{role}")
+        return found
+
     def create_namespace(self, name: str, description: str) -> None:
         """Make a namespace; making it again changes nothing."""
         self._ask("PUT", f"/v1/namespace/{name}", json={"Name": name, "Description": description})
+
+    def namespace(self, name: str) -> dict[str, Any]:
+        """A namespace as it is."""
+        found: dict[str, Any] = self._get(f"/v1/namespace/{name}")
+        return found
 
     def put_variable(self, path: str, items: Mapping[str, str], namespace: str) -> None:
         """Write a Nomad Variable. The items are secrets: no error of this method repeats them."""
@@ -196,6 +267,14 @@ class NomadClient:
         """The items of a Nomad Variable."""
         items: dict[str, str] = self._get(f"/v1/var/{path}", namespace=namespace)["Items"]
         return items
+
+    def variables(self, prefix: str, namespace: str) -> list[str]:
+        """The paths of the Nomad Variables that begin so."""
+        return [str(v["Path"]) for v in self._get("/v1/vars", namespace=namespace, prefix=prefix)]
+
+    def delete_variable(self, path: str, namespace: str) -> None:
+        """Remove a Nomad Variable; one that is not there is no matter."""
+        self._ask("DELETE", f"/v1/var/{path}", params={"namespace": namespace}, allowed=(404,))
 
     def register(self, job: Mapping[str, Any], namespace: str) -> Registered:
         """Register a job given as the API's JSON, in a namespace."""
@@ -212,9 +291,14 @@ class NomadClient:
         """Stop a job, and forget it when `purge` is true."""
         self._ask("DELETE", f"/v1/job/{job}", params={"namespace": namespace, "purge": str(purge).lower()})
 
-    def jobs(self, namespace: str) -> list[str]:
-        """The ids of all jobs of a namespace: those that periodic jobs launched as well."""
-        return [str(job["ID"]) for job in self._get("/v1/jobs", namespace=namespace)]
+    def jobs(self, namespace: str, prefix: str = "") -> list[str]:
+        """The ids of all jobs of a namespace that begin so: those that periodic jobs launched as well."""
+        return list(self.job_metas(namespace, prefix))
+
+    def job_metas(self, namespace: str, prefix: str = "") -> dict[str, dict[str, str]]:
+        """The meta of all jobs of a namespace whose id begins so, by the job's id."""
+        found = self._get("/v1/jobs", namespace=namespace, prefix=prefix, meta="true")
+        return {str(job["ID"]): dict(job.get("Meta") or {}) for job in found}
 
     def force(self, job: str, namespace: str) -> str:
         """Launch a periodic job now, whatever its schedule says; the id of the job that this makes."""
@@ -222,13 +306,13 @@ class NomadClient:
         evaluation = self._get(f"/v1/evaluation/{answer['EvalID']}", namespace=namespace)
         return str(evaluation["JobID"])
 
-    def allocations(self, namespace: str) -> list[Allocation]:
-        """All allocations of a namespace as they stand."""
-        return [_allocation(a) for a in self._get("/v1/allocations", namespace=namespace)]
+    def allocations(self, namespace: str, job: str = "") -> list[Allocation]:
+        """The allocations of a namespace as they stand: all, or those of a job and of what it launched."""
+        return [_allocation(a) for a in self._get("/v1/allocations", namespace=namespace, **_only(job))]
 
-    def follow(self, namespace: str, seconds: float) -> Iterator[list[Allocation]]:
-        """All allocations of a namespace now and at each change, until the time is over."""
-        for answer in self._changes("/v1/allocations", seconds, namespace=namespace):
+    def follow(self, namespace: str, seconds: float, job: str = "") -> Iterator[list[Allocation]]:
+        """The same now and at each change, until the time is over."""
+        for answer in self._changes("/v1/allocations", seconds, namespace=namespace, **_only(job)):
             yield [_allocation(a) for a in answer]
 
     def restart(self, allocation: str, task: str) -> None:

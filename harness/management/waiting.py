@@ -16,7 +16,7 @@ from harness.errors import LabError
 
 T = TypeVar("T")
 
-_PAUSE = 0.03  # seconds; a probe over an exec costs more than this
+_PAUSE = 0.03  # seconds; most probes take about as long
 
 
 def wait_until(

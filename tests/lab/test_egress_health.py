@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from harness.job import example as examples
-from harness.job.rendering import render
-from harness.job.submission import Submission
+from harness.job.here import render_here
+from harness.job.submission import OwnNamespace, Submission
 from harness.lab.lab import Lab
 from harness.management.nomad import Allocation
 from harness.management.waiting import wait_until
 from harness.probes.stage import site_values
+from harness.supply.programs import program
 from tests.toolkit.programs import REPOSITORY
 
 pytestmark = pytest.mark.lab
@@ -26,9 +27,9 @@ def worker(lab: Lab, **given: str) -> Iterator[Submission]:
     example.smoke.vars["worker_requests"] = "1000"
     example.smoke.vars["worker_interval"] = "0.2"
     example.smoke.vars.update(given)
-    rendered = render(example, lab.node.host, site_values(lab.topology, lab.control.login_server))
+    rendered = render_here(example, program("nomad"), site_values(lab.topology, lab.control.login_server))
     key = lab.control.client.create_key(tags=example.smoke.tags, ephemeral=True, reusable=True)
-    with Submission(lab.node.nomad, rendered, "health") as submission:
+    with Submission(lab.node.nomad, rendered, OwnNamespace("health")) as submission:
         yield submission.register(key)
 
 

@@ -110,6 +110,8 @@ def test_the_relay_has_the_last_address_of_the_control_server_and_answers_no_stu
     for line in ("ipv4: 198.51.100.12", "ipv6: 2001:db8:10::12", "derpport: 443", "stunport: -1"):
         assert line in relay
     assert "{{" not in derp_map
+    # With fewer, tailscaled asks Tailscale's own servers whether it sits behind a log-in page.
+    assert stun.count("canport80: true") == stun.count("stunonly: true") == 5
 
 
 def test_the_policy_is_the_examples_own() -> None:

@@ -81,7 +81,7 @@ def test_the_tailnet_has_the_members_of_the_topology(lab: Lab) -> None:
 
 
 def test_headscale_refuses_a_user_that_is_there(lab: Lab) -> None:
-    with pytest.raises(LabError, match="headscale refused POST user"):
+    with pytest.raises(LabError, match="headscale refused POST /api/v1/user"):
         lab.control.client.create_user(lab.topology.users[0])
 
 

@@ -1,4 +1,4 @@
-"""What look.sh prints, read as facts."""
+"""What look.py prints, read as facts."""
 
 import json
 

@@ -137,13 +137,14 @@ def test_a_watch_and_the_controls_leave_no_process_on_the_node(lab: Lab) -> None
 def _ours(lab: Lab) -> set[str]:
     """Processes on the node that are a watch or a control's listeners; other tests have some as well."""
     ours = (
-        "grep -laE '^NOTAILCAR_CONTROL=|look[.]sh' -z /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null"
+        "grep -laE '^NOTAILCAR_CONTROL=|look[.]py' -z /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null"
     )
     return set(lab.node.host.run("sh", "-c", f'{ours} | grep -v "^/proc/$$/"; true').expect().stdout.split())
 
 
 def test_a_host_that_nobody_answers_for_is_silent(lab: Lab) -> None:
     """The scanner itself is asked about an address that no host has: nothing is made up."""
-    text = lab.host("outsider").run("python3", "/notailcar/scan.py", "1", "64", "192.0.2.77").expect().stdout
-    made = json.loads(text)
+    scanned = lab.host("outsider").run("python3", "/notailcar/scan.py", "1", "64", "192.0.2.77").expect()
+    made = json.loads(scanned.stdout)
+    assert scanned.stderr.splitlines()[:2] == [f"asked 64 {p} ports of 192.0.2.77" for p in ("tcp", "udp")]
     assert [(s["closed"], s["open"], len(s["silent"])) for s in made] == [(0, [], 64), (0, [], 64)]

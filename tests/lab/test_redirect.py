@@ -1,4 +1,4 @@
-"""What stands on port 80 in front of headscale: a redirect, whatever is asked."""
+"""What stands on port 80 in front of headscale: a redirect, and what a DERP server answers there."""
 
 import http.client
 import io
@@ -50,3 +50,23 @@ def test_every_request_is_sent_to_https(shell: str, request_text: bytes) -> None
     assert answer.getheader("Location") == "https://headscale.lab.test/"
     assert answer.getheader("Content-Length") == "0"
     assert answer.read() == b""
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_whoever_looks_for_a_log_in_page_finds_none(shell: str) -> None:
+    done = subprocess.run(
+        [shell, SCRIPT],
+        input=(
+            b"GET /generate_204?t=1 HTTP/1.1\r\nHost: x\r\n"
+            b"X-Tailscale-Challenge: ts_198.51.100.10\r\nA: b\r\n\r\n"
+        ),
+        capture_output=True,
+        timeout=5,
+        check=True,
+        env={"SERVER_NAME": "headscale.lab.test"},
+    )
+    assert done.stderr == b""
+    answer = http.client.HTTPResponse(_Said(done.stdout))  # type: ignore[arg-type] # all that it needs
+    answer.begin()
+    assert answer.status == 204
+    assert answer.getheader("X-Tailscale-Response") == "response ts_198.51.100.10"

@@ -91,7 +91,7 @@ def test_the_members_of_the_topology_are_in(lab: Lab) -> None:
 
 
 def test_a_user_that_is_there_is_refused_in_the_programs_name(lab: Lab) -> None:
-    with pytest.raises(LabError, match="labcontrol refused POST user"):
+    with pytest.raises(LabError, match="labcontrol refused POST /api/v1/user"):
         lab.control.client.create_user(lab.topology.users[0])
 
 

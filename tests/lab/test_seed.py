@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.lab.seed import Offered, name_of
+from harness.lab.offering import Offered
+from harness.lab.seed import name_of
 
 OFFERED = st.builds(
     Offered, st.sampled_from(["python:3.13-slim", "tailscale/tailscale:v1"]), st.sampled_from(["a:1", "b:2"])

@@ -119,3 +119,19 @@ def test_many_problems_are_told_in_part(write: Write) -> None:
     log = refused(write(SHIPPED + hosts)).log
     assert len(log.splitlines()) == 9
     assert log.endswith("and 32 more")
+
+
+def test_images_of_ones_own(write: Write) -> None:
+    own = SHIPPED.replace('name = "exit-a"\n', 'name = "exit-a"\nimage = "my-exit:1"\n')
+    topology = topology_file.load(write(f'images = ["tools:3"]\n{own}'))
+    assert topology.images == ("tools:3",)
+    assert [h.image for h in topology.exits] == ["my-exit:1", ""]
+    assert topology_file.load(default_topology()).images == ()
+
+
+def test_names_that_jobs_speak_to_lead_to_the_echo_service() -> None:
+    shipped = topology_file.load(default_topology())
+    more = shipped.with_names(["api.example.com", "api.example.com", "echo.lab.test"])
+    assert more.host("echo").names == ("echo.lab.test", "api.example.com")
+    assert [h for h in more.hosts if h.name != "echo"] == [h for h in shipped.hosts if h.name != "echo"]
+    assert shipped.with_names([]) == shipped

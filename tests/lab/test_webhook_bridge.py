@@ -8,12 +8,13 @@ from contextlib import contextmanager
 import pytest
 
 from harness.job import example as examples
-from harness.job.rendering import render
-from harness.job.submission import Submission
+from harness.job.here import render_here
+from harness.job.submission import OwnNamespace, Submission
 from harness.lab.lab import Lab
 from harness.management.nomad import Allocation
 from harness.management.waiting import wait_until
 from harness.probes.stage import site_values
+from harness.supply.programs import program
 from tests.toolkit.programs import REPOSITORY
 
 pytestmark = pytest.mark.lab
@@ -28,10 +29,10 @@ def bridge(lab: Lab, interval: str) -> Iterator[Submission]:
     """The example as it stands, but for how long it rests, and how soon Nomad replaces an allocation."""
     example = examples.load(REPOSITORY / "examples/webhook-bridge")
     example.smoke.vars["bridge_interval"] = interval
-    rendered = render(example, lab.node.host, site_values(lab.topology, lab.control.login_server))
+    rendered = render_here(example, program("nomad"), site_values(lab.topology, lab.control.login_server))
     rendered.job["TaskGroups"][0]["ReschedulePolicy"]["Delay"] = 5 * SECOND
     key = lab.control.client.create_key(tags=example.smoke.tags, ephemeral=True, reusable=True)
-    with Submission(lab.node.nomad, rendered, "bridge") as submission:
+    with Submission(lab.node.nomad, rendered, OwnNamespace("bridge")) as submission:
         yield submission.register(key)
 
 

@@ -49,6 +49,17 @@ def test_what_is_taken_in_portions_is_all_there_is(frames: list[tuple[int, bytes
     assert b"".join(portions) == said(frames, 1)
 
 
+@given(frames=FRAMES, later=FRAMES)
+def test_what_was_taken_is_not_given_again(
+    frames: list[tuple[int, bytes]], later: list[tuple[int, bytes]]
+) -> None:
+    taken = Frames()
+    for each in (frames, later):
+        taken.feed(encoded(each))
+        assert taken.take_all() == (said(each, 1), said(each, 2))
+    assert taken.take_all() == (b"", b"")
+
+
 @given(frames=FRAMES, data=st.data())
 def test_a_stream_that_was_torn_off_shows(frames: list[tuple[int, bytes]], data: st.DataObject) -> None:
     whole = encoded(frames)

@@ -58,7 +58,7 @@ def test_a_node_is_deleted_by_its_id() -> None:
     answering({}, kept).delete("7")
     assert [(r.method, r.url.path) for r in kept] == [("DELETE", "/api/v1/node/7")]
     answering({"message": "node not found"}, status=404).delete("7")
-    with pytest.raises(LabError, match="refused DELETE node/7"):
+    with pytest.raises(LabError, match="refused DELETE /api/v1/node/7"):
         answering({"message": "no"}, status=500).delete("7")
 
 
@@ -101,14 +101,14 @@ def test_the_api_key_goes_into_a_header_and_nowhere_else() -> None:
 
 
 def test_an_error_is_in_headscales_own_words_and_has_no_key() -> None:
-    with pytest.raises(LabError, match=r"headscale refused GET node \(401\)") as caught:
+    with pytest.raises(LabError, match=r"headscale refused GET /api/v1/node \(401\)") as caught:
         answering({"message": "unauthorised"}, status=401).nodes()
     assert "unauthorised" in caught.value.log
 
     def broken(_: httpx.Request) -> httpx.Response:
         raise httpx.ReadError("torn")
 
-    with pytest.raises(LabError, match="headscale does not answer GET node: torn") as caught:
+    with pytest.raises(LabError, match="headscale does not answer GET /api/v1/node: torn") as caught:
         client(broken).nodes()
     assert API_KEY not in str(caught.value)
 
