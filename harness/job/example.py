@@ -7,8 +7,8 @@ from harness import toml_file
 from harness.errors import UsageError
 from harness.lab.topology import ControlProgram
 
-_JOB_SUFFIX = ".nomad.hcl"
-_SMOKE = "smoke.toml"
+JOB_SUFFIX = ".nomad.hcl"
+SMOKE = "smoke.toml"
 KINDS = ("egress", "serve")
 _CONVERTER = toml_file.converter()
 
@@ -20,6 +20,8 @@ class EgressPromise:
     via: tuple[str, ...]
     fallback: tuple[str, ...] = ()
     confined: bool = False
+    names: tuple[str, ...] = ()
+    """Public names that the job speaks to; in the lab they lead to the echo service."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,19 @@ class ServePromise:
 
 
 @dataclass(frozen=True)
+class AuthKeyPlace:
+    """`[auth_key]`: where the job reads its auth key."""
+
+    variable: str = "nomad/jobs/notailcar/example/secrets"
+    """The path of the Nomad Variable; as it stands by default, that of the examples."""
+    item: str = "TS_AUTHKEY"
+
+
+EXAMPLES_KEY = AuthKeyPlace()
+"""Where the examples read it."""
+
+
+@dataclass(frozen=True)
 class Smoke:
     """smoke.toml, as it is written."""
 
@@ -44,6 +59,9 @@ class Smoke:
     vars: dict[str, str] = field(default_factory=dict)
     egress: EgressPromise | None = None
     serve: tuple[ServePromise, ...] = ()
+    auth_key: AuthKeyPlace = EXAMPLES_KEY
+    variables: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What else the job reads from Nomad Variables: items by path. Made up, as the lab knows no real ones."""
 
 
 @dataclass(frozen=True)
@@ -63,35 +81,46 @@ class Example:
 
     @property
     def smoke_file(self) -> Path:
-        """The file that the promises were read from."""
-        return self.folder / _SMOKE
+        """The file that the promises were read from, or would be written to."""
+        return self.folder / SMOKE
 
 
 def find(root: Path) -> list[Example]:
-    """Every example below `root`: each subfolder with a smoke.toml. Raises UsageError when there is none."""
+    """Every example of a place. Raises UsageError when there is none.
+
+    Args:
+        root: a folder whose subfolders with a smoke.toml are examples; or one example, by its folder or job.
+    """
+    if root.is_file() and root.name.endswith(JOB_SUFFIX):
+        return [load(root.parent)]
     if not root.is_dir():
         raise UsageError(
             f"{root}: there is no such folder of examples", remedy="name one with --examples PATH"
         )
-    found = [load(file.parent) for file in sorted(root.glob(f"*/{_SMOKE}"))]
+    if (root / SMOKE).is_file():
+        return [load(root)]
+    found = [load(file.parent) for file in sorted(root.glob(f"*/{SMOKE}"))]
     if not found:
+        bare = [*root.glob(f"*{JOB_SUFFIX}"), *root.glob(f"*/*{JOB_SUFFIX}")]
         raise UsageError(
             f"{root}: no example here",
-            remedy=f"an example is a subfolder with one *{_JOB_SUFFIX} and a {_SMOKE}",
+            remedy=f"there is a job without a {SMOKE}: `notailcar test {min(bare)}` proposes one"
+            if bare
+            else f"an example is a subfolder with one *{JOB_SUFFIX} and a {SMOKE}",
         )
     return found
 
 
 def load(folder: Path) -> Example:
     """Read one example. Raises UsageError naming the file and the key."""
-    smoke = read_smoke(folder / _SMOKE)
-    jobs = sorted(folder.glob(f"*{_JOB_SUFFIX}"))
+    smoke = read_smoke(folder / SMOKE)
+    jobs = sorted(folder.glob(f"*{JOB_SUFFIX}"))
     if len(jobs) != 1:
         names = ", ".join(j.name for j in jobs) or "none"
-        raise UsageError(f"{folder}: an example has exactly one *{_JOB_SUFFIX}; here: {names}")
+        raise UsageError(f"{folder}: an example has exactly one *{JOB_SUFFIX}; here: {names}")
     for name in smoke.var_files:
         if not (folder / name).is_file():
-            raise UsageError(f"{folder / _SMOKE}: var_files names {name}, which is not in {folder}")
+            raise UsageError(f"{folder / SMOKE}: var_files names {name}, which is not in {folder}")
     return Example(folder.name, folder, jobs[0], smoke)
 
 

@@ -5,21 +5,20 @@ so the job is rendered where and as a user would: `nomad job run -output` from t
 `file()` paths start at.
 """
 
-import io
 import json
 import re
-import tarfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.job.example import Example
-from harness.lab.running_host import RunningHost
+from harness.job.example import EXAMPLES_KEY, AuthKeyPlace, Example
+from harness.management.command import CommandResult
 
-_WORKPLACE = "/srv/jobs"
 _FILE_CALL = re.compile(r'\bfile\(\s*"([^"$]+)"\s*\)')
+_VARIABLE = re.compile(r'^variable\s+"([^"]+)"\s*\{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
+_DEFAULT = re.compile(r'^\s*default\s*=\s*"([^"]*)"', re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\{([a-z_]+(?::[a-z0-9-]+)?)\}")
 
 
@@ -31,6 +30,10 @@ class Rendered:
     sidecars: frozenset[str]
     guards: frozenset[str]
     workers: frozenset[str]
+    auth_key: AuthKeyPlace = EXAMPLES_KEY
+    """Where it reads its auth key."""
+    variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What else it reads from Nomad Variables, made up: items by path."""
 
     @property
     def id(self) -> str:
@@ -112,45 +115,73 @@ def fill(variables: Mapping[str, str], values: Mapping[str, str], where: Path) -
     return {name: _PLACEHOLDER.sub(lambda found: values[found[1]], text) for name, text in variables.items()}
 
 
-def render(example: Example, host: RunningHost, values: Mapping[str, str]) -> Rendered:
-    """Render a job with the nomad command of a host.
+def with_images(job: str, variables: Mapping[str, str], images: Mapping[str, str]) -> dict[str, str]:
+    """Name other images to a job by its own variables: in those that are set, and in those by default.
 
     Args:
-        example: the job, as it stands.
-        host: a host with the nomad command.
-        values: what the placeholders of [vars] stand for.
-
-    Raises:
-        UsageError: when Nomad cannot read the job, with Nomad's own words: file, line and column.
+        job: the text of its file.
+        variables: what its variables are set to.
+        images: those to replace, to those that take their places.
     """
-    root = root_of(example)
-    variables = fill(example.smoke.vars, values, example.smoke_file)
+    defaults = {
+        name: found[1]
+        for name, body in _VARIABLE.findall(job)
+        if (found := _DEFAULT.search(body)) is not None
+    }
+    return {
+        **{name: images[text] for name, text in defaults.items() if text in images},
+        **{name: images.get(text, text) for name, text in variables.items()},
+    }
+
+
+def check_images(example: Example, job: Mapping[str, Any], images: Mapping[str, str]) -> None:
+    """Refuse a job that still names an image that was to be replaced: it would run what it was not to run."""
+    named = {
+        str((task.get("Config") or {}).get("image"))
+        for group in job.get("TaskGroups") or ()
+        for task in group.get("Tasks") or ()
+    }
+    for image in sorted(named & images.keys()):
+        raise UsageError(
+            f"{example.job_file}: names {image} in another way than by a variable's default, and is to run "
+            f"with {images[image]}",
+            remedy='give the job a variable for it, such as variable "tailscale_image"',
+        )
+
+
+def command(
+    example: Example, root: Path, values: Mapping[str, str], images: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """The command by which Nomad renders a job, given at `root`. Raises UsageError: a wrong placeholder."""
+    text = example.job_file.read_text(encoding="utf-8")
+    variables = with_images(text, fill(example.smoke.vars, values, example.smoke_file), images or {})
     folder = example.folder.relative_to(root)
-    argv = [
+    return (
         *("nomad", "job", "run", "-output"),
         *(f"-var-file={folder / name}" for name in example.smoke.var_files),
         *(f"-var={name}={text}" for name, text in variables.items()),
         str(example.job_file.relative_to(root)),
-    ]
-    unpack = f'mkdir -p {_WORKPLACE} && cd {_WORKPLACE} && tar -x && exec "$0" "$@"'
-    result = host.run("sh", "-c", unpack, *argv, stdin=_packed(needed_files(example, root), root))
+    )
+
+
+def rendered_by(
+    example: Example, root: Path, result: CommandResult, images: Mapping[str, str] | None = None
+) -> Rendered:
+    """What that command gave. Raises UsageError with Nomad's own words: file, line and column."""
     if result.exit_code:
         raise UsageError(
             f"{example.job_file}: Nomad cannot read this job",
-            log=(result.stderr or result.stdout).replace(f"{_WORKPLACE}/", ""),
+            log=result.stderr or result.stdout,
             remedy=f"paths are relative to {root}",
         )
     job: dict[str, Any] = json.loads(result.stdout)["Job"]
-    return by_lifecycle(job)
+    check_images(example, job, images or {})
+    return replace(by_lifecycle(job), auth_key=example.smoke.auth_key, variables=example.smoke.variables)
 
 
-def _packed(files: Iterable[Path], root: Path) -> bytes:
-    """Files as a tar archive, by their paths below `root`; one that is named twice is in it once."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for file in dict.fromkeys(files):
-            tar.add(file, file.relative_to(root))
-    return packed.getvalue()
+def variables_of(example: Example) -> frozenset[str]:
+    """The names of the HCL variables that a job has."""
+    return frozenset(name for name, _ in _VARIABLE.findall(example.job_file.read_text(encoding="utf-8")))
 
 
 def by_lifecycle(job: dict[str, Any]) -> Rendered:

@@ -3,48 +3,83 @@
 import secrets
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from harness.errors import LabError
 from harness.job.rendering import Rendered
 from harness.management.nomad import Allocation, NomadClient, TaskState
 
-SECRETS_PATH = "nomad/jobs/notailcar/example/secrets"
-"""Where the examples read their auth key (item TS_AUTHKEY)."""
 _END_SECONDS = 30
 
 
+class Place(Protocol):
+    """Where a job is registered, and what is made there for it."""
+
+    namespace: str
+    """The Nomad namespace that holds the job and its Variable."""
+
+    def prepare(self, nomad: NomadClient, rendered: Rendered, auth_key: str) -> None:
+        """Make what the job needs before it is registered: its auth key, in the Variable that it reads."""
+
+    def leave(self, nomad: NomadClient) -> None:
+        """Remove what was made, once the job is purged."""
+
+
+class OwnNamespace:
+    """A namespace for one episode, so that the same job, to the letter, can run several times at once."""
+
+    def __init__(self, purpose: str) -> None:
+        """Name it after the episode; nothing is made yet."""
+        self.namespace = f"{purpose}-{secrets.token_hex(3)}"
+
+    def prepare(self, nomad: NomadClient, rendered: Rendered, auth_key: str) -> None:
+        """Make the namespace, with the Variables in it that the job reads."""
+        nomad.create_namespace(self.namespace, "one episode of NoTailCar's harness")
+        place = rendered.auth_key
+        variables = {place.variable: {}, **rendered.variables}
+        variables[place.variable] = {**variables[place.variable], place.item: auth_key}
+        for path, items in variables.items():
+            nomad.put_variable(path, items, self.namespace)
+
+    def leave(self, nomad: NomadClient) -> None:
+        """Leave it as it is: it goes with its cluster, which is the lab's own."""
+
+
 class Submission:
-    """Owns one job in a namespace of its own, so that the same job can run several times side by side.
+    """Owns one job in Nomad.
 
     Attributes:
         namespace: the Nomad namespace that holds the job and its Variable.
         job: the job's id.
         forced: the id of the job that a periodic one launched when it was registered; empty for others.
+        auth_key: where in the namespace the job reads its auth key.
     """
 
-    def __init__(self, nomad: NomadClient, rendered: Rendered, purpose: str) -> None:
+    def __init__(self, nomad: NomadClient, rendered: Rendered, place: Place) -> None:
         """Describe it; nothing is registered before `register`.
 
         Args:
             nomad: where it runs.
-            rendered: the job, as it stands.
-            purpose: the episode, which names the namespace.
+            rendered: the job, as it is to be registered.
+            place: where, and what is made for it there.
         """
         self._nomad = nomad
         self._rendered = rendered
-        self.namespace = f"{purpose}-{secrets.token_hex(3)}"
+        self._place = place
+        self.namespace = place.namespace
         self.job = rendered.id
         self.forced = ""
+        self._prepared = False
+        self.auth_key = rendered.auth_key
         self._registered = False
 
     def register(self, auth_key: str) -> Self:
-        """Write the auth key into the job's Variable, then register the job; a periodic one is launched once.
+        """Write the job's Variables, the auth key too, then register it; a periodic one is launched once.
 
         A periodic job by itself waits for its schedule, which may be days away.
         """
-        self._nomad.create_namespace(self.namespace, "one episode of NoTailCar's harness")
-        self._nomad.put_variable(SECRETS_PATH, {"TS_AUTHKEY": auth_key}, self.namespace)
+        self._prepared = True
+        self._place.prepare(self._nomad, self._rendered, auth_key)
         self._registered = True
         self._nomad.register(self._rendered.job, self.namespace)
         if self._rendered.periodic:
@@ -54,7 +89,7 @@ class Submission:
     def snapshots(self, seconds: float) -> Iterator[list[Allocation]]:
         """Its allocations now and at each change. Raises LabError when the time is over."""
         last: list[Allocation] = []
-        for last in self._nomad.follow(self.namespace, seconds):
+        for last in self._nomad.follow(self.namespace, seconds, self.job):
             if not self._registered:
                 raise LabError(f"job {self.job}: it was purged while it was followed")
             yield last
@@ -78,11 +113,11 @@ class Submission:
 
     def reaches(self, until: Callable[[list[Allocation]], object], seconds: float) -> bool:
         """Whether its allocations come to what `until` holds of, within some seconds. Raises LabError."""
-        return any(until(found) for found in self._nomad.follow(self.namespace, seconds))
+        return any(until(found) for found in self._nomad.follow(self.namespace, seconds, self.job))
 
     def allocations(self) -> list[Allocation]:
         """Its allocations as they stand, in the order in which they were placed."""
-        return self._nomad.allocations(self.namespace)
+        return self._nomad.allocations(self.namespace, self.job)
 
     def stop(self) -> None:
         """Stop the job, what it launched as well, and wait until no allocation runs. Raises LabError."""
@@ -97,11 +132,15 @@ class Submission:
             # First, so that who follows it in another thread sees why at the change that this makes.
             self._registered = False
             self._stop_all(purge=True)
+        if self._prepared:
+            self._prepared = False
+            self._place.leave(self._nomad)
 
     def _stop_all(self, *, purge: bool) -> None:
         # The launching job first: it would launch more.
         self._nomad.stop(self.job, self.namespace, purge=purge)
-        for job in self._nomad.jobs(self.namespace) if self._rendered.periodic else ():
+        launched = self._nomad.jobs(self.namespace, f"{self.job}/") if self._rendered.periodic else ()
+        for job in launched:
             if job != self.job:
                 self._nomad.stop(job, self.namespace, purge=purge)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.run import places
 from harness.supply.image import reference
-from harness.supply.pins import GoPin, PackagePin, Pins, module_folder
+from harness.supply.pins import GoPin, PackagePin, Pins
 
 FORMAT = "1"
 """Raised when the way of making images changes in code, so that no image of the old way is taken for new."""
@@ -35,7 +35,9 @@ class Made:
     folder: str = ""
     """Of its Dockerfile, where it is not the image's own name."""
     shipped: bool = False
-    """Whether users build it, too: then its Dockerfile is in docker/, and all that it needs."""
+    """Whether users build it, too: then its Dockerfile is in docker/."""
+    programs: str = ""
+    """The folder of fixtures/ that a shipped one is built in, where it needs more than its Dockerfile."""
 
 
 UPSTREAM = ("debian", "nomad", "tailscale", "headscale", "consul", "python", "redis")
@@ -58,6 +60,7 @@ _MADE = {
     "example-redis": Made({"UPSTREAM": "redis"}, "example"),
     "guard": Made({"TAILSCALE": "tailscale"}, "guard-image", shipped=True),
     "example-guard": Made({"UPSTREAM": "guard"}, "example"),
+    "observer": Made({"PYTHON": "python"}, shipped=True, programs="echo"),
 }
 LAB = ("router", "host", "control", "second-control", "acme", "member", "browser", "node")
 """Images that hosts of the lab are started from."""
@@ -137,31 +140,16 @@ class Catalogue:
 
         Raises UsageError when no Tailscale is pinned, whose version that of the guard's image is.
         """
-        upstream = name.removeprefix("example-")
-        if upstream in self.pins.go:
-            return self.pins.go[upstream].image
-        if upstream in self.packages:
-            return self.packages[upstream].image
-        others = {
-            "debian": self.pins.debian.image,
-            _COMPILER: self.pins.golang.image,
-            # Of the same version as what it is made from: its own is the commit that it was built at.
-            "guard": f"{GUARD}:{self.go('tailscale').image.rpartition(':')[2]}",
-        }
-        return others.get(upstream, "")
+        return _official(self.pins, name)
 
     @property
     def packages(self) -> Mapping[str, PackagePin]:
         """The pins of programs that are Debian's packages where no registry is reached."""
-        return {"python": self.pins.python, "redis": self.pins.redis}
+        return _packages(self.pins)
 
     def go(self, name: str) -> GoPin:
         """The pin of a program written in Go."""
-        if name not in self.pins.go:
-            raise UsageError(
-                f"versions.toml pins no Go program {name}", remedy=f"add a table [go.{name}] with its version"
-            )
-        return self.pins.go[name]
+        return _go(self.pins, name)
 
     @cached_property
     def debian_digest(self) -> str:
@@ -171,7 +159,8 @@ class Catalogue:
     def binaries_digest(self, name: str) -> str:
         """What the built programs of a Go module are addressed by."""
         pin = self.go(name)
-        return digest_of("go", repr(pin), repr(_files(module_folder(name))))
+        cgo = ("cgo",) if pin.cgo else ()
+        return digest_of("go", repr(pin), repr(_files(self.pins.module_folder(name))), *cgo)
 
     def _upstream(self, name: str) -> Plan:
         official = self.official(name)
@@ -197,13 +186,14 @@ class Catalogue:
         if self.recipe is Recipe.SOURCE:
             digest = self._of(name, self.binaries_digest(name))
             return Plan(name, self.recipe, digest, "", {}, {}, wants_ca=False)
-        context = {**_context("program"), **_files(module_folder(name))}
+        context = {**_context("program"), **_files(self.pins.module_folder(name))}
         digest = self._of(name, repr(self.go(name)), repr(context), self.plan(_COMPILER).digest)
         return Plan(name, self.recipe, digest, "", {"GOLANG": _COMPILER}, context, wants_ca=False)
 
     def _made(self, name: str) -> Plan:
         made = _MADE[name]
-        context = _shipped(made.folder) if made.shipped else _context(made.folder or name)
+        folder = made.folder or name
+        context = _shipped(folder, made.programs) if made.shipped else _context(folder)
         wants_ca = CA_FILE in context[DOCKERFILE].text
         inputs = [repr(context), *(f"{k}={self.plan(v).digest}" for k, v in made.bases.items())]
         if wants_ca:
@@ -215,23 +205,56 @@ class Catalogue:
         return digest_of(name, self.recipe, *inputs)
 
 
-def _shipped(name: str) -> dict[str, ContextFile]:
-    """A Dockerfile alone: what is written beside it for its users is no part of the image."""
+def official_images(pins: Pins) -> dict[str, str]:
+    """The official reference of each image that jobs name, by the image's own name."""
+    return {name: _official(pins, name) for name in EXAMPLES}
+
+
+def _official(pins: Pins, name: str) -> str:
+    upstream = name.removeprefix("example-")
+    if upstream in pins.go:
+        return pins.go[upstream].image
+    if upstream in _packages(pins):
+        return _packages(pins)[upstream].image
+    others = {
+        "debian": pins.debian.image,
+        _COMPILER: pins.golang.image,
+        # Of the same version as what it is made from: its own is the commit that it was built at.
+        "guard": f"{GUARD}:{_go(pins, 'tailscale').image.rpartition(':')[2]}",
+    }
+    return others.get(upstream, "")
+
+
+def _packages(pins: Pins) -> Mapping[str, PackagePin]:
+    return {"python": pins.python, "redis": pins.redis}
+
+
+def _go(pins: Pins, name: str) -> GoPin:
+    if name not in pins.go:
+        raise UsageError(
+            f"versions.toml pins no Go program {name}", remedy=f"add a table [go.{name}] with its version"
+        )
+    return pins.go[name]
+
+
+def _shipped(name: str, programs: str) -> dict[str, ContextFile]:
+    """A Dockerfile and its programs: what is written beside it for its users is no part of the image."""
     files = _files(places.data("docker") / name)
-    return {DOCKERFILE: files[DOCKERFILE]}
+    beside = _files(places.fixtures() / programs, "*.py") if programs else {}
+    return {DOCKERFILE: files[DOCKERFILE], **beside}
 
 
 def _context(name: str) -> dict[str, ContextFile]:
     return _files(places.fixtures() / "images" / name)
 
 
-def _files(folder: Path) -> dict[str, ContextFile]:
+def _files(folder: Path, named: str = "*") -> dict[str, ContextFile]:
     """The files below a folder, in a fixed order."""
     return {
         str(file.relative_to(folder)): ContextFile(
             file.read_text(encoding="utf-8"), runnable=bool(file.stat().st_mode & 0o100)
         )
-        for file in sorted(folder.rglob("*"))
+        for file in sorted(folder.rglob(named))
         if file.is_file()
     }
 

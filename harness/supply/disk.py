@@ -38,6 +38,7 @@ IMAGE_NEEDS = {
     "example-redis": 10 * MB,
     "guard": 60 * MB,
     "example-guard": 10 * MB,
+    "observer": 10 * MB,
 }
 """What each image takes in the engine's folder, beside what it is made from; measured, rounded up."""
 BINARIES_NEEDS = {

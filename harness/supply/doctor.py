@@ -69,6 +69,7 @@ def inspect(run: Run) -> list[Finding]:
         findings.append(_registry(engine))
         findings += [_go(pins), _debootstrap(), _node()]
         findings += _images(engine, pins)
+        findings += _further(engine, pins)
     return [*findings, *_cache()]
 
 
@@ -119,7 +120,8 @@ def _registry(engine: Engine | None) -> Finding:
 
 
 def _go(pins: Pins) -> Finding:
-    needed = max((go_needed(name) for name in pins.go), key=_as_numbers)
+    every = [pins, *(pins.chosen({name: pin.version}) for name, pin in pins.further)]
+    needed = max((go_needed(p.module_folder(name)) for p in every for name in p.go), key=_as_numbers)
     found = go_version()
     if found is None:
         return Finding("go", State.WARNING, "no Go", f"install Go {needed} or newer to build from source")
@@ -169,7 +171,41 @@ def _images(engine: Engine | None, pins: Pins) -> Iterator[Finding]:
             yield Finding(f"image {name}", State.WARNING, "not made yet", "`notailcar prepare` makes it")
             continue
         stands = f", stands in for {found.stands_in_for}" if found.stands_in_for else ""
-        yield Finding(f"image {name}", State.OK, f"{found.size / 1e6:.0f} MB, {found.origin}{stands}")
+        yield Finding(
+            f"image {name}", State.OK, f"{found.size / 1e6:.0f} MB, {found.reference}, {found.origin}{stands}"
+        )
+
+
+def _further(engine: Engine | None, pins: Pins) -> Iterator[Finding]:
+    """Each further version, by whether all the images that differ with it are made."""
+    if engine is None:
+        return
+    present = list_images(engine)
+    try:
+        ca, mirror = ca_pem(), registry.prefix()
+        recipes = choice.candidates()
+    except NoTailCarError:
+        # Told among the images.
+        return
+    for name, pin in pins.further:
+        chosen = pins.chosen({name: pin.version})
+        of_default = {
+            image: {Catalogue(recipe, pins, ca, mirror).plan(image).reference for recipe in recipes}
+            for image in ALL
+        }
+        made: list[str] = []
+        wanted: list[str] = []
+        for recipe in recipes:
+            catalogue = Catalogue(recipe, chosen, ca, mirror)
+            wanted = [i for i in ALL if catalogue.plan(i).reference not in of_default[i]]
+            made = max(made, [i for i in wanted if catalogue.plan(i).reference in present], key=len)
+        what = f"further version, beside {pins.go[name].version}: {', '.join(wanted)}"
+        if len(made) == len(wanted):
+            yield Finding(f"{name} {pin.version}", State.OK, what)
+        else:
+            missing = f"{what}; {len(wanted) - len(made)} not made yet"
+            remedy = "`notailcar matrix` makes them, or `notailcar prepare --all-versions`"
+            yield Finding(f"{name} {pin.version}", State.WARNING, missing, remedy)
 
 
 def _cache() -> Iterator[Finding]:

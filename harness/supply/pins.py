@@ -2,7 +2,8 @@
 
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from harness.errors import UsageError
 from harness.run import places
 
 FILE = "versions.toml"
+MOVABLE = ("nomad", "tailscale", "headscale")
+"""The programs of which further versions may be pinned, to be run in the place of the default."""
+_VERSION = "{version}"
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,9 @@ class GoPin:
     binaries: list[str]
     """Its paths in the image."""
     ldflags: list[str]
+    # Not of the others' digests, which are made from what they were before there was this.
+    cgo: bool = field(default=False, repr=False)
+    """Whether it builds only with a C compiler."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +66,34 @@ class ReportPin:
 
 
 @dataclass(frozen=True)
-class Pins:
-    """All pins."""
+class _GoTable:
+    """A table of [go], as it is written: {version} stands for one of its versions."""
 
-    go: dict[str, GoPin]
+    version: str
+    module: str
+    packages: list[str]
+    image: str
+    binaries: list[str]
+    ldflags: list[str]
+    further: list[str]
+    cgo: list[str]
+
+    def at(self, version: str) -> GoPin:
+        return GoPin(
+            version=version,
+            module=self.module,
+            packages=self.packages,
+            image=self.image.replace(_VERSION, version),
+            binaries=self.binaries,
+            ldflags=[flag.replace(_VERSION, version) for flag in self.ldflags],
+            cgo=version in self.cgo,
+        )
+
+
+@dataclass(frozen=True)
+class _Others:
+    """The pins that are written as they are."""
+
     golang: GolangPin
     debian: DebianPin
     python: PackagePin
@@ -70,22 +101,107 @@ class Pins:
     report: ReportPin
 
 
-def module_folder(name: str) -> Path:
-    """Where the Go module of a program is: its go.mod and go.sum pin all that it is built from."""
-    return places.fixtures() / "go" / name
+@dataclass(frozen=True)
+class _File(_Others):
+    go: dict[str, _GoTable]
 
 
-def load_pins() -> Pins:
-    """Read the pins and check them against the Go modules.
+@dataclass(frozen=True)
+class Pins(_Others):
+    """All pins: one of each program, and those that may be put in its place."""
+
+    go: dict[str, GoPin]
+    """What is run: the defaults, or what was chosen."""
+    choices: dict[str, tuple[GoPin, ...]]
+    """Every pin of a program, its default first."""
+
+    def chosen(self, versions: Mapping[str, str]) -> "Pins":
+        """The same with other versions of some programs.
+
+        Args:
+            versions: program to version, such as {"nomad": "1.10.5"}.
+
+        Raises:
+            UsageError: a program or a version has no pin; says which there are.
+        """
+        go = dict(self.go)
+        for name, version in versions.items():
+            if name not in MOVABLE:
+                raise UsageError(
+                    f"there is no choice of versions for {name!r}",
+                    remedy=f"there is one for {', '.join(MOVABLE)}",
+                )
+            found = next((pin for pin in self.choices[name] if pin.version == version), None)
+            if found is None:
+                there = ", ".join(
+                    f"{pin.version}{'' if number else ' (the default)'}"
+                    for number, pin in enumerate(self.choices[name])
+                )
+                raise UsageError(
+                    f"{name} {version} is not pinned",
+                    remedy=f"there are {there}; a further one needs "
+                    f"its version in {FILE} and its module in fixtures/go/further (CONTRIBUTING.md)",
+                )
+            go[name] = found
+        return replace(self, go=go)
+
+    def is_default(self, name: str) -> bool:
+        """Whether a program is of its default version here."""
+        return self.go[name] == self.choices[name][0]
+
+    @property
+    def further(self) -> Iterator[tuple[str, GoPin]]:
+        """Every pin beside the defaults, with the program that it is of."""
+        for name, pins in self.choices.items():
+            for pin in pins[1:]:
+                yield name, pin
+
+    def module_folder(self, name: str) -> Path:
+        """Where the Go module of a program is: its go.mod and go.sum pin all that it is built from."""
+        if self.is_default(name):
+            return places.fixtures() / "go" / name
+        return places.fixtures() / "go" / "further" / f"{name}-{self.go[name].version}"
+
+
+def load_pins(versions: Mapping[str, str] | None = None) -> Pins:
+    """Read the pins and check all of them against the Go modules.
+
+    Args:
+        versions: those to take in the place of defaults, by program.
 
     Raises:
-        UsageError: the file is missing or wrong (it names the key), or a go.mod requires another version.
+        UsageError: the file is missing or wrong (it names the key), a go.mod requires another version, or a
+            version that is asked for has no pin.
     """
     file = places.fixtures() / FILE
     pins = parse(file)
-    for name, pin in pins.go.items():
-        _check_module(file, name, pin)
-    return pins
+    for name in pins.go:
+        _check_module(file, name, pins)
+    for name, pin in pins.further:
+        _check_module(file, name, pins.chosen({name: pin.version}))
+    return pins.chosen(versions or {})
+
+
+def read_versions(text: str, where: str) -> dict[str, str]:
+    """Read versions as they are given to a command: `nomad=1.10.5,headscale=0.28.0`.
+
+    Args:
+        text: program and version, comma separated; may be empty.
+        where: what it was given by, for the error.
+
+    Raises:
+        UsageError: it is written in another way, or names a program twice.
+    """
+    versions: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, version = part.partition("=")
+        if not (name and equals and version) or name in versions:
+            raise UsageError(
+                f"{where}: {part!r} is not a program and its version, once each",
+                remedy=f"write NAME=VERSION,NAME=VERSION; the names are {', '.join(MOVABLE)}",
+            )
+        versions[name] = version.removeprefix("v")
+    return versions
 
 
 def parse(file: Path) -> Pins:
@@ -103,38 +219,54 @@ def parse(file: Path) -> Pins:
     for table in _tables(data.get("go")):
         table.setdefault("ldflags", [])
         table.setdefault("image", "")
+        table.setdefault("further", [])
+        table.setdefault("cgo", [])
     try:
-        return Converter(forbid_extra_keys=True).structure(data, Pins)
+        read = Converter(forbid_extra_keys=True).structure(data, _File)
     except Exception as error:
         wrong = "; ".join(line.replace(" @ $.", " at ") for line in transform_error(error))
         raise UsageError(
             f"{file}: {wrong}", remedy="correct this key; the others stand as they are"
         ) from error
+    for name, pin in read.go.items():
+        if pin.further and name not in MOVABLE:
+            raise UsageError(
+                f"{file}: go.{name} has further versions",
+                remedy=f"remove them: only {', '.join(MOVABLE)} are run in several",
+            )
+    choices = {
+        name: tuple(table.at(version) for version in dict.fromkeys((table.version, *table.further)))
+        for name, table in read.go.items()
+    }
+    others = {each.name: getattr(read, each.name) for each in fields(_Others)}
+    return Pins(**others, go={name: pins[0] for name, pins in choices.items()}, choices=choices)
 
 
 def _tables(data: object) -> list[dict[str, Any]]:
     return [table for table in data.values() if isinstance(table, dict)] if isinstance(data, dict) else []
 
 
-def _check_module(file: Path, name: str, pin: GoPin) -> None:
-    module_file = module_folder(name) / "go.mod"
+def _check_module(file: Path, name: str, pins: Pins) -> None:
+    pin, module_file = pins.go[name], pins.module_folder(name) / "go.mod"
     try:
         text = module_file.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(
-            f"{file}: go.{name} is pinned, but its module {module_file} cannot be read: {error.strerror}"
+            f"{file}: go.{name} {pin.version} is pinned, but its module {module_file} cannot be read: "
+            f"{error.strerror}"
         ) from error
     found = re.search(rf"^(?:require)?\s*{re.escape(pin.module)}\s+v(\S+)", text, re.MULTILINE)
     if found is None or found[1] != pin.version:
         says = f"requires {found[1]}" if found else f"does not require {pin.module}"
+        key = "version is" if pins.is_default(name) else "further has"
         raise UsageError(
-            f"{file}: go.{name}.version is {pin.version}, but {module_file} {says}",
+            f"{file}: go.{name}.{key} {pin.version}, but {module_file} {says}",
             remedy=f"in {module_file.parent}, run `go get {pin.module}@v{pin.version}`, or correct the pin",
         )
 
 
-def go_needed(name: str) -> str:
+def go_needed(folder: Path) -> str:
     """The Go version that a program's module asks for, such as 1.26.6."""
-    text = (module_folder(name) / "go.mod").read_text(encoding="utf-8")
+    text = (folder / "go.mod").read_text(encoding="utf-8")
     found = re.search(r"^go\s+(\S+)", text, re.MULTILINE)
     return found[1] if found else "1.21"

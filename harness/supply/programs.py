@@ -14,15 +14,16 @@ from harness.supply import PlainProgress, Supply, registry
 from harness.supply.ca import ca_pem
 from harness.supply.catalogue import Catalogue, Recipe
 from harness.supply.image import Image
-from harness.supply.pins import load_pins
+from harness.supply.pins import Pins, load_pins
 from harness.supply.source import programs_folder
 
 
-def program(name: str) -> Path:
+def program(name: str, pins: Pins | None = None) -> Path:
     """Give a pinned program as a file that runs here; made on the first call, and kept in the cache.
 
     Args:
         name: a table of versions.toml's [go], whose first program is meant: nomad, consul, tailscale.
+        pins: of which versions; the default ones otherwise.
 
     Returns:
         The path of what was built from source, or else of what was copied out of the official image.
@@ -31,13 +32,14 @@ def program(name: str) -> Path:
         UsageError: a pin or a setting is wrong, or there is no such program.
         LabError: it can be made neither way; says why and what to do.
     """
-    source = Catalogue(Recipe.SOURCE, load_pins(), ca_pem(), registry.prefix())
+    pins = pins or load_pins()
+    source = Catalogue(Recipe.SOURCE, pins, ca_pem(), registry.prefix())
     inside = source.go(name).binaries[0]
     built = programs_folder(source, name) / Path(inside).name
     if built.is_file():
         return built
     with Run() as run, find_engine(run, _say) as engine:
-        image = Supply(engine, run, PlainProgress(_say)).ensure((name,))[name]
+        image = Supply(engine, run, PlainProgress(_say), pins).ensure((name,))[name]
         return built if built.is_file() else copied_out(engine, image, inside, run.folder)
 
 

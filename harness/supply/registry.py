@@ -35,6 +35,12 @@ def pulled_name(official: str, mirror: str) -> str:
     return f"{mirror}/{official}" if "/" in official else f"{mirror}/library/{official}"
 
 
+def has_host(image: str) -> bool:
+    """Whether a reference names its registry, as Docker tells that: by a dot, a port or localhost."""
+    first, slash, _ = image.partition("/")
+    return bool(slash) and (any(c in first for c in ".:") or first == "localhost")
+
+
 @dataclass(frozen=True)
 class Reach:
     """Whether a registry answered."""

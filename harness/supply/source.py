@@ -20,10 +20,12 @@ from harness.run.progress import Progress
 from harness.supply import disk
 from harness.supply.catalogue import Catalogue
 from harness.supply.lock import only_maker
-from harness.supply.pins import GoPin, go_needed, module_folder
+from harness.supply.pins import GoPin, go_needed
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PACKAGES = ["debootstrap", "debian-archive-keyring"]
+C_COMPILER = ["gcc", "libc6-dev"]
+"""Where a pin builds only with a C compiler."""
 ORIGIN_FILE = "origin"
 _REMOVED = (
     "usr/share/man",
@@ -119,16 +121,18 @@ class Workshop:
             self._one_compiler,
             self._progress.stage(f"build {name}", f"{pin.module} v{pin.version}") as stage,
         ):
+            if pin.cgo:
+                install("gcc", C_COMPILER, stage.update)
             try:
                 self._children.run(
                     go_build(pin, folder),
-                    cwd=module_folder(name),
-                    env={"CGO_ENABLED": "0", "GOWORK": "off", "GOTMPDIR": str(temporary)},
+                    cwd=self._catalogue.pins.module_folder(name),
+                    env={"CGO_ENABLED": str(int(pin.cgo)), "GOWORK": "off", "GOTMPDIR": str(temporary)},
                     on_line=stage.update,
                 )
                 compiler = self._children.run(["go", "version", str(folder / Path(pin.binaries[0]).name)])
             except CommandError as error:
-                raise _go_failed(name, pin, error) from error
+                raise _go_failed(name, pin, self._catalogue.pins.module_folder(name), error) from error
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
         version = compiler.rpartition(": ")[2].strip()
@@ -159,7 +163,11 @@ class Workshop:
 
 
 def go_build(pin: GoPin, folder: Path) -> list[str]:
-    """The command that builds the programs of a module into a folder, byte for byte the same anywhere."""
+    """The command that builds the programs of a module into a folder, byte for byte the same anywhere.
+
+    What needs a C compiler is linked with nothing but itself, and with Go's own resolver: it runs in an image
+    that is older than the machine.
+    """
     return [
         "go",
         "build",
@@ -171,13 +179,15 @@ def go_build(pin: GoPin, folder: Path) -> list[str]:
         f"{folder}/",
         "-ldflags",
         ldflags(pin),
+        *(("-tags", "netgo,osusergo") if pin.cgo else ()),
         *pin.packages,
     ]
 
 
 def ldflags(pin: GoPin) -> str:
     """What the linker is told: no symbols, and what the program has to know of itself."""
-    return " ".join(["-s", "-w", *pin.ldflags])
+    static = ["-linkmode", "external", "-extldflags", "-static"] if pin.cgo else []
+    return " ".join(["-s", "-w", *static, *pin.ldflags])
 
 
 def go_version() -> str | None:
@@ -205,7 +215,7 @@ def has_module(modules: Path, pin: GoPin) -> bool:
     return (modules / "cache" / "download" / escaped / "@v" / f"v{pin.version}.zip").exists()
 
 
-def _go_failed(name: str, pin: GoPin, error: CommandError) -> LabError:
+def _go_failed(name: str, pin: GoPin, module: Path, error: CommandError) -> LabError:
     # With -v, the compiler lists packages; what went wrong is said in sentences.
     log = "\n".join(line for line in error.log.splitlines() if not _NO_LONGER_TOLD.match(line))
     if disk.is_full(log):
@@ -217,8 +227,7 @@ def _go_failed(name: str, pin: GoPin, error: CommandError) -> LabError:
         return LabError(
             f"Go does not find {where}, or something that it is built from",
             log=log,
-            remedy=f"correct go.{name} in versions.toml and {module_folder(name) / 'go.mod'}: "
-            "name a version that exists",
+            remedy=f"correct go.{name} in versions.toml and {module / 'go.mod'}: name a version that exists",
         )
     if re.search(r"no such host|dial tcp|i/o timeout|connection refused|TLS handshake", log):
         return LabError(
@@ -228,7 +237,9 @@ def _go_failed(name: str, pin: GoPin, error: CommandError) -> LabError:
         )
     if "GOTOOLCHAIN" in log or "requires go >=" in log:
         return LabError(
-            f"{where} needs Go {go_needed(name)}", log=log, remedy=f"install Go {go_needed(name)} or newer"
+            f"{where} needs Go {go_needed(module)}",
+            log=log,
+            remedy=f"install Go {go_needed(module)} or newer",
         )
     return LabError(f"{where} could not be built", log=log or error.log)
 

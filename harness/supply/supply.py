@@ -23,11 +23,15 @@ from harness.supply.source import debian_folder, go_caches, has_module, programs
 class Supply:
     """Makes images exist in one engine, for one run."""
 
-    def __init__(self, engine: Engine, run: Run, progress: Progress) -> None:
-        """Use `engine`; scratch files go to the run's folder; `progress` shows what takes time."""
+    def __init__(self, engine: Engine, run: Run, progress: Progress, pins: Pins | None = None) -> None:
+        """Use `engine`; scratch files go to the run's folder; `progress` shows what takes time.
+
+        Without `pins`, everything is of its default version.
+        """
         self._engine = engine
         self._run = run
         self._progress = progress
+        self._pins = pins
 
     def ensure(self, names: Sequence[str]) -> dict[str, Image]:
         """Make these images exist, with all that they are made from.
@@ -42,7 +46,7 @@ class Supply:
             UsageError: a pin, a setting or a name is wrong.
             LabError: an image cannot be made here; says why and what to do.
         """
-        pins, ca, mirror = load_pins(), ca_pem(), registry.prefix()
+        pins, ca, mirror = self._pins or load_pins(), ca_pem(), registry.prefix()
         catalogues = {recipe: Catalogue(recipe, pins, ca, mirror) for recipe in Recipe}
         present = list_images(self._engine)
         for recipe in choice.candidates():

@@ -82,9 +82,15 @@ def _half_way(engine: Engine, swept: Swept) -> None:
 
 
 def _old(engine: Engine | None, swept: Swept) -> None:
-    catalogues = [Catalogue(recipe, load_pins(), ca_pem(), registry.prefix()) for recipe in Recipe]
-    source = next(catalogue for catalogue in catalogues if catalogue.recipe is Recipe.SOURCE)
-    kept = {debian_folder(source), *(programs_folder(source, name) for name in source.pins.go)}
+    # No image holds two programs of which there are further versions: each of them alone is all there is.
+    pins = load_pins()
+    every = [pins, *(pins.chosen({name: pin.version}) for name, pin in pins.further)]
+    catalogues = [Catalogue(r, chosen, ca_pem(), registry.prefix()) for r in Recipe for chosen in every]
+    sources = [catalogue for catalogue in catalogues if catalogue.recipe is Recipe.SOURCE]
+    kept = {
+        *(debian_folder(source) for source in sources),
+        *(programs_folder(source, name) for source in sources for name in pins.go),
+    }
     for path in _stored():
         if path not in kept:
             _remove(path, swept)

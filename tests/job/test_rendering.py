@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.job.example import Example, Smoke
-from harness.job.rendering import by_lifecycle, fill, needed_files, root_of
+from harness.job.example import Example, Smoke, find
+from harness.job.rendering import by_lifecycle, check_images, fill, needed_files, root_of, with_images
+from harness.supply.pins import load_pins
 
 WHERE = Path("examples/mine/smoke.toml")
 MakeJob = Callable[..., Example]
@@ -123,3 +124,65 @@ def test_tasks_by_what_they_are_for() -> None:
     assert rendered.sidecars == {"tailscale", "log-shipper"}
     assert rendered.guards == {"egress-guard"}
     assert rendered.workers == {"worker", "second"}
+
+
+OTHER = {"tailscale/tailscale:v2": "tailscale/tailscale:v1"}
+VARIABLES = """
+variable "exit_node" {
+  description = "No default: { }"
+  type        = string
+}
+
+variable "tailscale_image" {
+  description = "Holds tailscale"
+  type        = string
+  default     = "tailscale/tailscale:v2"
+}
+
+variable "guard_image" {
+  type    = string
+  default = ""
+}
+"""
+
+
+def test_another_image_is_named_by_the_variable_whose_default_it_replaces() -> None:
+    assert with_images(VARIABLES, {"exit_node": "exit-a"}, OTHER) == {
+        "exit_node": "exit-a",
+        "tailscale_image": "tailscale/tailscale:v1",
+    }
+
+
+def test_another_image_is_named_where_the_example_sets_it_itself() -> None:
+    assert with_images(VARIABLES, {"guard_image": "tailscale/tailscale:v2"}, OTHER) == {
+        "guard_image": "tailscale/tailscale:v1",
+        "tailscale_image": "tailscale/tailscale:v1",
+    }
+    assert with_images(VARIABLES, {"tailscale_image": "mine"}, OTHER) == {"tailscale_image": "mine"}
+
+
+def test_without_other_images_a_job_runs_as_it_stands() -> None:
+    assert with_images(VARIABLES, {"exit_node": "exit-a"}, {}) == {"exit_node": "exit-a"}
+
+
+def test_every_example_says_its_tailscale_image_by_a_variable() -> None:
+    image = load_pins().go["tailscale"].image
+    found = find(Path(__file__).resolve().parents[2] / "examples")
+    assert found
+    for example in found:
+        text = example.job_file.read_text(encoding="utf-8")
+        assert with_images(text, {}, {image: "another"})["tailscale_image"] == "another", example.name
+
+
+def test_a_job_that_names_the_image_in_another_way_is_refused(job: MakeJob) -> None:
+    example = job('job "mine" {}')
+    tasks = [
+        {"Name": "a", "Config": {"image": "python"}},
+        {"Name": "b", "Config": {"image": next(iter(OTHER))}},
+    ]
+    rendered = {"TaskGroups": [{"Name": "g", "Tasks": tasks}]}
+    check_images(example, rendered, {})
+    with pytest.raises(UsageError) as failure:
+        check_images(example, rendered, OTHER)
+    assert "mine.nomad.hcl" in str(failure.value)
+    assert "tailscale_image" in failure.value.remedy

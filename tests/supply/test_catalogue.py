@@ -5,15 +5,18 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.supply.catalogue import ALL, PROGRAMS, Catalogue, Recipe
+from harness.supply.catalogue import ALL, PROGRAMS, Catalogue, Recipe, official_images
 from harness.supply.pins import load_pins
+from harness.supply.source import go_build
 from tests.supply.test_pins import change
 
 CA = b"a certificate"
 
 
-def references(recipe: Recipe = Recipe.SOURCE, ca: bytes = CA, mirror: str = "") -> dict[str, str]:
-    catalogue = Catalogue(recipe, load_pins(), ca, mirror)
+def references(
+    recipe: Recipe = Recipe.SOURCE, ca: bytes = CA, mirror: str = "", versions: dict[str, str] | None = None
+) -> dict[str, str]:
+    catalogue = Catalogue(recipe, load_pins(versions), ca, mirror)
     return {
         name: catalogue.plan(name).reference
         for name in (*ALL, "debian", "base", "nomad", "tailscale", "guard")
@@ -99,6 +102,41 @@ def test_a_program_of_ours_is_compiled_by_golangs_image_where_there_is_a_registr
     assert not built.plan("pebble").bases
     with pytest.raises(UsageError, match="there is no image golang"):
         built.plan("golang")
+
+
+@pytest.mark.parametrize("recipe", list(Recipe))
+@pytest.mark.parametrize(
+    ("program", "images"),
+    [
+        ("nomad", {"nomad", "node"}),
+        ("tailscale", {"tailscale", "member", "browser", "example-tailscale", "guard", "example-guard"}),
+        ("headscale", {"control"}),
+    ],
+)
+def test_another_version_of_a_program_changes_what_holds_it(
+    recipe: Recipe, program: str, images: set[str]
+) -> None:
+    # That they share no image is what the sweep goes by.
+    for name, pin in load_pins().further:
+        if name == program:
+            versions = {name: pin.version}
+            assert changed(references(recipe), references(recipe, versions=versions)) == images
+
+
+def test_images_are_offered_by_the_official_names_of_the_chosen_version() -> None:
+    usual, chosen = load_pins(), load_pins({"tailscale": "1.98.9"})
+    assert official_images(usual)["example-tailscale"] == "tailscale/tailscale:v1.102.3"
+    assert official_images(chosen)["example-tailscale"] == "tailscale/tailscale:v1.98.9"
+    assert official_images(chosen)["example-guard"] == "notailcar/guard:v1.98.9"
+    assert official_images(chosen)["example-python"] == official_images(usual)["example-python"]
+
+
+def test_a_build_with_a_c_compiler_is_linked_with_nothing_but_itself() -> None:
+    usual, chosen = load_pins().go["nomad"], load_pins({"nomad": "1.10.5"}).go["nomad"]
+    assert "-static" not in " ".join(go_build(usual, Path("out")))
+    assert "-tags" not in go_build(usual, Path("out"))
+    assert "-linkmode external -extldflags -static" in " ".join(go_build(chosen, Path("out")))
+    assert "netgo,osusergo" in go_build(chosen, Path("out"))
 
 
 def test_a_changed_program_of_ours_changes_what_holds_it(spoilt: Path) -> None:

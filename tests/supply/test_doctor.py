@@ -7,6 +7,7 @@ import pytest
 from harness.run.run import Run
 from harness.supply.catalogue import ALL
 from harness.supply.doctor import Finding, State, inspect
+from harness.supply.pins import load_pins
 
 
 def findings() -> dict[str, Finding]:
@@ -23,6 +24,9 @@ def test_an_empty_cache_misses_its_images_and_says_what_makes_them() -> None:
     for name in ALL:
         assert found[f"image {name}"].state is State.WARNING
         assert "prepare" in found[f"image {name}"].remedy
+    for name, pin in load_pins().further:
+        assert found[f"{name} {pin.version}"].state is State.WARNING
+        assert "prepare --all-versions" in found[f"{name} {pin.version}"].remedy
 
 
 @pytest.mark.lab

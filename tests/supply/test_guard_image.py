@@ -34,7 +34,7 @@ def test_its_pin_is_that_of_tailscale_everywhere() -> None:
     assert set(re.findall(r"(?<=registry\.example\.com/)\S+:\S+", readme)) == {official}
     smoke = tomllib.loads((REPOSITORY / "examples/webhook-bridge/smoke.toml").read_text(encoding="utf-8"))
     assert smoke["vars"]["guard_image"] == official
-    assert smoke["vars"]["check_url"].startswith("https://")
+    assert smoke["vars"]["check_url"].startswith("{echo:https}")
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,10 @@
 
 import re
 import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from harness.engine import Engine, find_engine
 from harness.errors import LabError
@@ -20,6 +16,7 @@ from harness.supply.choice import remembered
 from harness.supply.image import Image
 from harness.supply.pins import load_pins
 from harness.supply.registry import pulled_name
+from tests.supply.loopback import registry_on_loopback
 
 pytestmark = [
     pytest.mark.lab,
@@ -28,14 +25,6 @@ pytestmark = [
 
 HERE = tuple(name for name in ALL if name not in ("second-control", "acme"))
 """What can be made here: the others are compiled in golang's image, for which nothing stands in."""
-SETTINGS = """
-version: 0.1
-storage:
-  filesystem:
-    rootdirectory: {folder}
-http:
-  addr: {address}
-"""
 
 
 def quiet(_: str) -> None:
@@ -45,31 +34,16 @@ def quiet(_: str) -> None:
 @pytest.fixture(scope="module")
 def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A registry that holds what the source recipe makes in this machine's own cache."""
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    (folder / "config.yml").write_text(SETTINGS.format(folder=folder / "data", address=address))
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            ["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        for attempt in Retrying(
-            wait=wait_fixed(0.05), stop=stop_after_delay(10), retry=retry_if_exception_type(httpx.HTTPError)
+    with registry_on_loopback(tmp_path_factory.mktemp("registry")) as address:
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            Run() as run,
+            find_engine(run, quiet) as engine,
         ):
-            with attempt:
-                assert server.poll() is None, (folder / "log").read_text()
-                httpx.get(f"http://{address}/v2/").raise_for_status()
-        with pytest.MonkeyPatch.context() as patch:
             patch.setenv("NOTAILCAR_SUPPLY", "source")
-            with Run() as run, find_engine(run, quiet) as engine:
-                for image in Supply(engine, run, PlainProgress(quiet)).ensure(UPSTREAM).values():
-                    push(engine, image, f"{address}/mirror")
+            for image in Supply(engine, run, PlainProgress(quiet)).ensure(UPSTREAM).values():
+                push(engine, image, f"{address}/mirror")
         yield f"{address}/mirror"
-    finally:
-        server.kill()
-        server.wait()
 
 
 def push(engine: Engine, image: Image, mirror: str) -> None:
@@ -136,7 +110,7 @@ def test_a_tag_that_the_registry_does_not_know_is_named(
 ) -> None:
     versions = spoilt / "versions.toml"
     versions.write_text(
-        versions.read_text().replace("headscale/headscale:0.29.3", "headscale/headscale:0.0.1")
+        versions.read_text().replace("headscale/headscale:{version}", "headscale/headscale:0.0.1")
     )
     monkeypatch.setenv("NOTAILCAR_REGISTRY", mirror)
     monkeypatch.setenv("NOTAILCAR_SUPPLY", "registry")

@@ -9,8 +9,12 @@ import pytest
 from harness.engine import Engine, find_engine
 from harness.run.run import RUN_LABEL, Run
 from harness.supply import PlainProgress, Supply
+from harness.supply.ca import ca_pem
+from harness.supply.catalogue import Catalogue, Recipe
 from harness.supply.image import LABEL_NAME, list_images
 from harness.supply.lock import somebody_builds
+from harness.supply.pins import load_pins
+from harness.supply.source import programs_folder
 from harness.supply.sweep import sweep
 from tests.supply.conftest import Command
 from tests.supply.test_builds import await_line
@@ -89,6 +93,10 @@ def test_what_is_old_goes_only_when_asked(with_base: Path, monkeypatch: pytest.M
     old = with_base / "binaries" / "0123456789abcdef"
     old.mkdir(parents=True)
     (old / "nomad").write_bytes(b"x" * 100_000)
+    for name, pin in load_pins().further:
+        # What a further version was built as has its use.
+        catalogue = Catalogue(Recipe.SOURCE, load_pins({name: pin.version}), ca_pem(), "")
+        programs_folder(catalogue, name).mkdir()
     with Run() as run, find_engine(run, quiet) as engine:
         made = Supply(engine, run, PlainProgress(quiet)).ensure(["debian"])["debian"]
         client = engine.client()
