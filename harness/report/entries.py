@@ -97,4 +97,9 @@ def from_data(data: object, where: str) -> ClaimEntry:
         outcome = Outcome(data["verdict"])
     except ValueError as error:
         raise ValueError(f"{where}: {data['verdict']!r} is no verdict") from error
+    evidence = data["evidence"]
+    if not isinstance(evidence, list) or not all(isinstance(e, dict) and "role" in e for e in evidence):
+        raise ValueError(f"{where}: evidence is no list of observations, each with its role")
+    if wrong := [key for key in ("subject", "claim", "reason") if not isinstance(data[key], str)]:
+        raise ValueError(f"{where}: no text: {', '.join(wrong)}")
     return ClaimEntry(**{**data, "verdict": outcome})

@@ -11,6 +11,7 @@ from harness.claims.verdict import Outcome
 from harness.report import claim_words
 from harness.report.entries import ClaimEntry
 from harness.report.fact_words import amount
+from harness.report.record import Failure
 
 _SURVIVES = f"{SURVIVES}."
 _BADNESS = {Outcome.PROVEN: 0, Outcome.UNPROVEN: 1, Outcome.REFUTED: 2}
@@ -38,6 +39,8 @@ class Standing(StrEnum):
     """Something needed was not observed."""
     LEAKED = "leaked"
     """Something left otherwise."""
+    FAILED = "lab error"
+    """It was asked for, and there is no verdict: the lab failed."""
     NOT_RUN = "not run"
     ABSENT = "does not apply"
     """It cannot befall an example of this kind."""
@@ -48,6 +51,7 @@ SYMBOLS = {
     Standing.STOPPED: "■",
     Standing.UNPROVEN: claim_words.SYMBOLS[Outcome.UNPROVEN],
     Standing.LEAKED: claim_words.SYMBOLS[Outcome.REFUTED],
+    Standing.FAILED: claim_words.FAILED,
     Standing.NOT_RUN: claim_words.NOT_RUN,
     Standing.ABSENT: claim_words.ABSENT,
 }
@@ -56,6 +60,7 @@ MEANINGS = {
     Standing.STOPPED: "nothing was answered while it lasted, and nothing went otherwise",
     Standing.UNPROVEN: "something needed was not observed",
     Standing.LEAKED: "something went as it must not: past the allowed exits, or in from who may not",
+    Standing.FAILED: "the lab failed on the way to a verdict, so nothing is known",
     Standing.NOT_RUN: "it did not befall the example in this run",
     Standing.ABSENT: "it cannot befall an example of this kind: a service has no exit node",
 }
@@ -112,6 +117,8 @@ class LeakCell:
     """The verdict; None where there is none."""
     leak: Leak | None = None
     """Of what leaked, its figures."""
+    failure: str = ""
+    """Of what has no verdict because the lab failed, the reason."""
 
     @property
     def symbol(self) -> str:
@@ -148,10 +155,10 @@ class LeakMatrix:
 
     @property
     def bad(self) -> tuple[LeakCell, ...]:
-        """Those that leaked, then those that are unproven."""
+        """Those that leaked, then those that are unproven, then those whose lab failed."""
         return tuple(
             cell
-            for standing in (Standing.LEAKED, Standing.UNPROVEN)
+            for standing in (Standing.LEAKED, Standing.UNPROVEN, Standing.FAILED)
             for cell in self.cells
             if cell.standing is standing
         )
@@ -165,7 +172,8 @@ class LeakMatrix:
         """What came of all faults in one sentence; how many cells of each kind."""
         counted = [(s, self.count(s)) for s in (Standing.LEAKED, *Standing) if s not in _NOTHING]
         told = {s: n for s, n in counted if n}
-        return f"Under faults: {', '.join(f'{n} {s}' for s, n in told.items())}"
+        words = (amount(n, s) if s is Standing.FAILED else f"{n} {s}" for s, n in told.items())
+        return f"Under faults: {', '.join(words) or 'no verdict'}"
 
 
 def anchor(entry: ClaimEntry) -> str:
@@ -183,15 +191,17 @@ def fault_of(claim: str) -> str:
     return claim.partition(_SURVIVES)[2]
 
 
-def leak_matrix(entries: Iterable[ClaimEntry]) -> LeakMatrix:
+def leak_matrix(entries: Iterable[ClaimEntry], failures: Iterable[Failure] = ()) -> LeakMatrix:
     """Give the leak matrix of a run.
 
     Args:
         entries: the run's verdicts; those that are not of a fault do not count.
+        failures: what was asked for and has no verdict; the same holds for them.
 
     Returns:
         Faults in the catalogue's order, unknown ones by name after them; examples in the order in which they
-        were judged. Of two verdicts on one example and fault the worse stands.
+        were judged, then those of which none was. Of two verdicts on one example and fault the worse stands,
+        and a leak stands before a lab that failed, which stands before any other verdict.
     """
     found: dict[tuple[str, str], ClaimEntry] = {}
     for entry in entries:
@@ -201,23 +211,29 @@ def leak_matrix(entries: Iterable[ClaimEntry]) -> LeakMatrix:
         known = found.get(key)
         if known is None or _BADNESS[entry.verdict] > _BADNESS[known.verdict]:
             found[key] = entry
-    subjects = tuple(dict.fromkeys(subject for _, subject in found))
-    kinds = {e.subject: e.claim.partition(".")[0] for e in found.values()}
-    faults = sorted({fault for fault, _ in found}, key=claim_words.fault_order)
+    failed = {(fault_of(f.claim), f.subject): f for f in failures if is_of_fault(f.claim)}
+    subjects = tuple(dict.fromkeys(subject for _, subject in (*found, *failed)))
+    asked = [(e.subject, e.claim) for e in found.values()] + [(f.subject, f.claim) for f in failed.values()]
+    kinds = {subject: claim.partition(".")[0] for subject, claim in asked}
+    faults = sorted({fault for fault, _ in (*found, *failed)}, key=claim_words.fault_order)
     return LeakMatrix(
         subjects,
         tuple(
             LeakRow(
                 fault,
                 claim_words.fault_title(fault),
-                tuple(_cell(fault, s, kinds[s], found.get((fault, s))) for s in subjects),
+                tuple(
+                    _cell(fault, s, kinds[s], found.get((fault, s)), failed.get((fault, s))) for s in subjects
+                ),
             )
             for fault in faults
         ),
     )
 
 
-def _cell(fault: str, subject: str, kind: str, entry: ClaimEntry | None) -> LeakCell:
+def _cell(fault: str, subject: str, kind: str, entry: ClaimEntry | None, failed: Failure | None) -> LeakCell:
+    if failed and failed.reached and (entry is None or entry.verdict is not Outcome.REFUTED):
+        return LeakCell(subject, fault, Standing.FAILED, failure=failed.reason)
     if entry is None:
         apt = claim_words.can_befall(fault, kind)
         return LeakCell(subject, fault, Standing.NOT_RUN if apt else Standing.ABSENT)

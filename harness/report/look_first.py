@@ -66,7 +66,9 @@ def _without_timeline(
         first = verdict.evidence[0]
         row = observation_row(first, names)
         said.insert(
-            0, f"The first that speaks against it, seen by {row.observer}: {row.what} (no. {row.number})."
+            0,
+            f"The first that speaks against it, seen by {row.observer}, written down at {clock(row.at)} UTC: "
+            f"{row.what} (no. {row.number}).",
         )
     return tuple(said)
 

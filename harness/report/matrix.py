@@ -13,11 +13,12 @@ from markupsafe import Markup
 from harness.claims.verdict import Outcome
 from harness.ledger.facts import PageSeen
 from harness.report import claim_words, templates, topology_picture
+from harness.report.changes import Changes
 from harness.report.entries import ClaimEntry
 from harness.report.fact_words import Row, row
 from harness.report.files import write_whole
 from harness.report.leaks import MEANINGS, SYMBOLS, LeakCell, LeakMatrix, anchor, is_of_fault, leak_matrix
-from harness.report.record import RunRecord, Stage
+from harness.report.record import LAB, Failure, RunRecord, Stage
 from harness.report.shown import Shown, shown
 from harness.report.topology_flows import bands
 
@@ -67,10 +68,14 @@ class Gap:
     """A cell without a verdict: why."""
 
     why: str
+    failed: bool = False
+    """Whether it was asked for, and the lab failed; `why` says how."""
 
     @property
     def symbol(self) -> str:
         """What stands in the cell."""
+        if self.failed:
+            return claim_words.FAILED
         if not self.why:
             return claim_words.NOT_RUN
         return claim_words.NOT_OFFERED if self.offered_elsewhere else claim_words.ABSENT
@@ -78,6 +83,8 @@ class Gap:
     @property
     def words(self) -> str:
         """Its symbol in words."""
+        if self.failed:
+            return "lab error"
         if not self.why:
             return "not run"
         return claim_words.OFFER if self.offered_elsewhere else "not made of this example"
@@ -85,7 +92,7 @@ class Gap:
     @property
     def offered_elsewhere(self) -> bool:
         """Whether the example could offer it, and does not."""
-        return self.why.startswith(claim_words.OFFER)
+        return not self.failed and self.why.startswith(claim_words.OFFER)
 
 
 @dataclass(frozen=True)
@@ -107,11 +114,12 @@ class Bar:
 
 
 def columns(record: RunRecord) -> tuple[Column, ...]:
-    """Give the claims that were judged, and those that an example openly does not offer, in their order.
+    """Give the claims that were asked for, and those that an example openly does not offer, in order.
 
     What faults did is the leak matrix's.
     """
-    judged = {e.claim for e in record.entries if not is_of_fault(e.claim)}
+    asked = [e.claim for e in record.entries] + [f.claim for f in record.failures]
+    judged = {claim for claim in asked if not is_of_fault(claim)}
     groups = {claim_words.group(claim) for claim in judged}
     refused = {
         claim
@@ -133,14 +141,18 @@ def lines(record: RunRecord, over: Sequence[Column], beside: Beside | None = Non
             known = judged.get(entry.claim)
             if known is None or _BADNESS[entry.verdict] > _BADNESS[known.verdict]:
                 judged[entry.claim] = entry
-        if not judged:
+        gaps = {claim: Gap(why) for claim, why in record.absences.get(subject, {}).items()} | {
+            f.claim: Gap(f.reason, failed=True) if f.reached else Gap("")
+            for f in record.failures
+            if f.subject == subject and not is_of_fault(f.claim)
+        }
+        if not judged and not any(gap.failed or not gap.why for gap in gaps.values()):
             continue
         details = {claim: _detail(entry, record, beside) for claim, entry in judged.items()}
-        absences = record.absences.get(subject, {})
         found.append(
             Line(
                 subject=subject,
-                cells=tuple(details.get(c.claim) or Gap(absences.get(c.claim, "")) for c in over),
+                cells=tuple(details.get(c.claim) or gaps.get(c.claim) or Gap("") for c in over),
                 details=tuple(details[c.claim] for c in over if c.claim in details),
             )
         )
@@ -197,27 +209,42 @@ def bars(stages: Sequence[Stage]) -> tuple[Bar, ...]:
 
 def headline(record: RunRecord) -> str:
     """Give the verdict of the whole run in one sentence."""
-    total = len(record.entries)
-    if not total:
+    if not record.entries:
         return "No claim was judged"
+    total = len(record.entries) + len(record.failures)
+    claims = "claims" if total > 1 else "claim"
     if record.outcome is Outcome.PROVEN:
         return f"All {total} claims proven" if total > 1 else "The claim is proven"
-    return f"{record.count(record.outcome)} of {total} {'claims' if total > 1 else 'claim'} {record.outcome}"
+    if not (number := record.count(record.outcome)):
+        return f"{len(record.failures)} of {total} {claims} without a verdict"
+    return f"{number} of {total} {claims} {record.outcome}"
 
 
-def render(record: RunRecord, *, allure: str | None = None, beside: Beside | None = None) -> str:
+def render(
+    record: RunRecord,
+    *,
+    allure: str | None = None,
+    beside: Beside | None = None,
+    trend: str | None = None,
+    changes: Changes | None = None,
+) -> str:
     """Give the page as HTML.
 
     Args:
         record: the run.
         allure: the Allure report's address relative to the page, None for no link.
         beside: where pictures and captures are; None for a page without them.
+        trend: the address of the page with earlier runs relative to this one, None for no link.
+        changes: what changed since the last green run; None where there is none.
     """
     over = columns(record)
     found = lines(record, over, beside)
-    leaks = leak_matrix(record.entries)
+    leaks = leak_matrix(record.entries, record.failures)
     faults = befallen(record, leaks, beside)
     members = topology_picture.serves(record)
+    # Elsewhere than in a lab nobody sees every packet, and a picture of some would say too much.
+    in_lab = record.site == LAB
+    spoken = bands(record.flows, record.topology, members_allowed=members) if in_lab else ()
     return templates.render(
         "matrix.html.j2",
         record=record,
@@ -230,11 +257,15 @@ def render(record: RunRecord, *, allure: str | None = None, beside: Beside | Non
         gaps={cell.symbol: cell.words for line in found for cell in line.cells if isinstance(cell, Gap)},
         lines=found,
         worst=[d for line in found for d in line.details if d.entry.verdict is not Outcome.PROVEN],
-        bands=bands(record.flows, record.topology, members_allowed=members),
+        failed=[f for f in _once(record.failures) if not is_of_fault(f.claim)],
+        bands=spoken,
+        direct=any(e.verdict is Outcome.REFUTED and e.claim.startswith("egress.") for e in record.entries),
         # The picture's own template has escaped it.
-        picture=Markup(topology_picture.draw_record(record)),  # noqa: S704 - our own drawing
+        picture=Markup(topology_picture.draw_record(record)) if in_lab else "",  # noqa: S704 - our own drawing
         bars=bars(record.stages),
         allure=allure,
+        trend=trend,
+        changes=changes,
         pictures=_pictures((p for line in found for d in line.details for p in d.pages), beside),
         leaks=leaks,
         few=len(leaks.subjects) <= _FEW,
@@ -242,6 +273,12 @@ def render(record: RunRecord, *, allure: str | None = None, beside: Beside | Non
         first_leak=next((b.detail.anchor for b in faults if b.cell.leak), ""),
         standings=[(s, SYMBOLS[s], MEANINGS[s]) for s in SYMBOLS if leaks.count(s)],
     )
+
+
+def _once(failures: Iterable[Failure]) -> list[Failure]:
+    """The first failure of each example and reason: one that sticks meets every claim of its example."""
+    first = {(f.subject, f.reason): f for f in reversed(tuple(failures)) if f.reached}
+    return list(reversed(first.values()))
 
 
 def _spans(over: Sequence[Column]) -> list[tuple[str, int]]:
@@ -252,9 +289,23 @@ def _spans(over: Sequence[Column]) -> list[tuple[str, int]]:
     return list(spans.items())
 
 
-def write(record: RunRecord, file: Path, *, allure: Path | None = None) -> Path:
-    """Write the page, linking to the Allure report's file `allure` where there is one. Gives `file` back."""
-    link = None if allure is None else os.path.relpath(allure, file.parent)
+def write(
+    record: RunRecord,
+    file: Path,
+    *,
+    allure: Path | None = None,
+    trend: Path | None = None,
+    changes: Changes | None = None,
+) -> Path:
+    """Write the page, linking to the files of the Allure report and the trend where there are some.
+
+    Returns:
+        The file.
+    """
+    links = {
+        name: None if page is None else os.path.relpath(page, file.parent)
+        for name, page in (("allure", allure), ("trend", trend))
+    }
     beside = Beside(file.parent / "runs" / record.run, file.parent)
-    write_whole(file, render(record, allure=link, beside=beside))
+    write_whole(file, render(record, beside=beside, changes=changes, **links))
     return file

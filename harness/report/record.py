@@ -12,8 +12,15 @@ from cattrs import Converter, transform_error
 from harness.claims.verdict import Outcome
 from harness.lab.topology import Topology
 from harness.ledger.facts import FlowSeen
-from harness.report.entries import ClaimEntry, from_data
+from harness.report import entries
+from harness.report.entries import ClaimEntry
 from harness.report.files import write_whole
+from harness.report.seal import sealed
+
+LAB = "lab"
+"""The site of a run in a lab of the harness's own."""
+LIVE = "live"
+"""The site of a run on a cluster and a tailnet that exist."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,21 @@ class Stage:
     began: float = 0.0
     """Seconds after the first stage began; stages overlap."""
     failed: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A claim that was asked for and has no verdict: the lab failed on the way, or the input was wrong.
+
+    Or the run was ended before it came to it.
+    """
+
+    subject: str
+    claim: str
+    reason: str
+    """What failed, in a sentence, free of secrets."""
+    reached: bool = True
+    """Whether the run came to it at all."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +71,34 @@ class RunRecord:
     commit: str
     absences: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By example, the claims that are not made of it, each with the reason."""
+    site: str = LAB
+    """Where it ran: `lab`, or `live` on a cluster that exists."""
+    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By example, the SHA-256 of each file that it was made of as the run began, by the file's path."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """The SHA-256 of claims.json and of the ledgers, by their paths below the reports' folder."""
+    outside: Mapping[str, str] = field(default_factory=dict)
+    """Examples that were asked for, and not run as they show nothing of the chosen versions: why."""
+    failures: tuple[Failure, ...] = ()
+    """What was asked for and has no verdict."""
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """The examples, in the order in which they were judged."""
-        return tuple(dict.fromkeys(e.subject for e in self.entries))
+        """The examples, in the order in which they were judged; then those of which nothing was."""
+        judged = [entry.subject for entry in self.entries]
+        return tuple(dict.fromkeys((*judged, *(failure.subject for failure in self.failures))))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What went wrong with the lab or the input, each once, in a sentence; nothing is judged by it."""
+        return tuple(dict.fromkeys(failure.reason for failure in self.failures if failure.reached))
 
     @property
     def outcome(self) -> Outcome:
-        """The worst verdict; without any, unproven: nothing was judged."""
+        """The worst verdict; a claim that has none is unproven, and so is a run that judged nothing."""
         found = {e.verdict for e in self.entries}
+        if self.failures:
+            found.add(Outcome.UNPROVEN)
         for outcome in (Outcome.REFUTED, Outcome.UNPROVEN):
             if outcome in found:
                 return outcome
@@ -84,7 +124,7 @@ def _converter() -> Converter:
     for address in (IPv4Address, IPv6Address):
         converter.register_unstructure_hook(address, str)
         converter.register_structure_hook(address, lambda value, kind: kind(value))
-    converter.register_structure_hook(ClaimEntry, lambda value, _: from_data(value, "entries"))
+    converter.register_structure_hook(ClaimEntry, lambda value, _: entries.from_data(value, "entries"))
     return converter
 
 
@@ -92,14 +132,18 @@ _CONVERTER = _converter()
 
 
 def write(record: RunRecord, file: Path) -> None:
-    """Write run.json, whole or not at all."""
-    data: Any = _CONVERTER.unstructure(record)
+    """Write run.json with its seal, whole or not at all."""
+    data: Any = sealed(_CONVERTER.unstructure(record))
     write_whole(file, json.dumps(data, ensure_ascii=False, indent=2) + "\n")
 
 
 def read(file: Path) -> RunRecord:
     """Read run.json. Raises FileNotFoundError, or ValueError with every key that is wrong."""
-    data = json.loads(file.read_text(encoding="utf-8"))
+    return from_data(json.loads(file.read_text(encoding="utf-8")), file)
+
+
+def from_data(data: object, file: Path) -> RunRecord:
+    """Read what a run.json holds. Raises ValueError: the file, and every key that is wrong."""
     try:
         return _CONVERTER.structure(data, RunRecord)
     except Exception as error:  # cattrs raises groups of every kind of error; each becomes a line

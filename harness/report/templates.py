@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness.report import claim_words, fact_words
+from harness.report import changes, claim_words, fact_words
 from harness.run import places
 
 
@@ -25,6 +25,7 @@ def _environment() -> Environment:
         "fault_title": lambda fault: claim_words.fault_title(fault).replace("`", ""),
         "short": claim_words.short,
         "words": claim_words.words,
+        "claims_in_short": changes.words,
         "px": lambda value: f"{value:.1f}".removesuffix(".0"),
     }
     environment.globals |= {"symbols": claim_words.SYMBOLS}

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.claims.verdict import Outcome
-from harness.report import claim_words, matrix
+from harness.report import claim_words, matrix, since
+from harness.report.changes import Changes
 from harness.report.entries import ClaimEntry
 from harness.report.fact_words import Names, clock, row
 from harness.report.leaks import MEANINGS, SYMBOLS, LeakMatrix, Standing, leak_matrix
@@ -22,11 +23,13 @@ from harness.report.record import RunRecord
 __all__ = ["Progress", "claim_line", "console_on", "console_past_capture", "summary"]
 
 _STYLES = {Outcome.PROVEN: "green", Outcome.REFUTED: "bold red", Outcome.UNPROVEN: "yellow"}
+_FAILED = "magenta"
 _STANDINGS = {
     Standing.HELD: "green",
     Standing.STOPPED: "cyan",
     Standing.UNPROVEN: "yellow",
     Standing.LEAKED: "bold red",
+    Standing.FAILED: _FAILED,
     Standing.NOT_RUN: "dim",
     Standing.ABSENT: "dim",
 }
@@ -128,11 +131,12 @@ def _evidence(entry: ClaimEntry, names: Names) -> Table:
     return table
 
 
-def summary(record: RunRecord, paths: Mapping[str, Path]) -> RenderableType:
+def summary(record: RunRecord, paths: Mapping[str, Path], changes: Changes | None = None) -> RenderableType:
     """Give the block at the end of a run.
 
     Args:
         record: the run.
+        changes: what changed since the last green run; None where there is none.
         paths: what to open, by what it is: `report`, `matrix`; each a link where the terminal knows links.
     """
     parts: list[RenderableType] = [_headline(record)]
@@ -141,9 +145,11 @@ def summary(record: RunRecord, paths: Mapping[str, Path]) -> RenderableType:
     if len(found) > 1:
         table = _table(over, found) if len(found) <= _ACROSS else _by_groups(over, found)
         parts.append(Padding(table, (1, 0, 0, 0), expand=False))
-    leaks = leak_matrix(record.entries)
+    leaks = leak_matrix(record.entries, record.failures)
     if leaks.rows:
         parts.append(Padding(_leaks(leaks), (1, 0, 0, 0), expand=False))
+    if changes and changes.differs:
+        parts.append(Padding(since.block(changes), (1, 0, 0, 0), expand=False))
     if paths:
         parts.append(Padding(_links(paths), (1, 0, 0, 0), expand=False))
     return Group(*parts)
@@ -155,6 +161,8 @@ def _headline(record: RunRecord) -> Text:
         if outcome is not record.outcome and record.count(outcome):
             plain = Style.parse(_STYLES[outcome]) + Style(bold=False)
             text.append(f", {record.count(outcome)} {outcome}", plain)
+    if record.failures and record.count(record.outcome):
+        text.append(f", {len(record.failures)} without a verdict", Style.parse(_FAILED))
     text.append(f" in {record.seconds:.1f} s", Style(dim=True, bold=False))
     return text
 
@@ -217,16 +225,23 @@ def _leaks(leaks: LeakMatrix) -> RenderableType:
     named = "" if roomy else ", ".join(f"{n} {s}" for n, s in enumerate(leaks.subjects, 1))
     shown = [f"{SYMBOLS[s]} {s}: {MEANINGS[s]}" for s in SYMBOLS if leaks.count(s)]
     legend = "\n".join(filter(None, ("", named, *shown)))
-    return Group(Text(leaks.headline, "bold"), table, Text(legend, "dim"))
+    failed = [
+        Text(f"{cell.symbol} {cell.fault}, {cell.subject}: {cell.failure}", _FAILED)
+        for cell in leaks.cells
+        if cell.failure
+    ]
+    return Group(Text(leaks.headline, "bold"), table, *failed, Text(legend, "dim"))
 
 
 def _symbol(cell: matrix.Detail | matrix.Gap) -> Text:
     if isinstance(cell, matrix.Gap):
-        return Text(cell.symbol, "dim")
+        return Text(cell.symbol, _FAILED if cell.failed else "dim")
     return Text(claim_words.SYMBOLS[cell.entry.verdict], _STYLES[cell.entry.verdict])
 
 
 def _cell(cell: matrix.Detail | matrix.Gap) -> Text:
+    if isinstance(cell, matrix.Gap) and cell.failed:
+        return Text(cell.words, _FAILED)
     if isinstance(cell, matrix.Gap):
         return Text(cell.words if cell.offered_elsewhere or not cell.why else "-", "dim")
     return Text(cell.entry.verdict, _STYLES[cell.entry.verdict])

@@ -9,8 +9,12 @@ _PACKAGED = Path(__file__).resolve().parents[1] / "_data"
 
 def data(name: str) -> Path:
     """A folder of data that ships with the harness, such as `fixtures`: from the checkout, else the wheel."""
-    checkout = _REPOSITORY / name
-    return checkout if (_REPOSITORY / "pyproject.toml").is_file() else _PACKAGED / name
+    return (_REPOSITORY if is_checkout() else _PACKAGED) / name
+
+
+def is_checkout() -> bool:
+    """Whether this is the repository itself, and not what was installed from a wheel."""
+    return (_REPOSITORY / "pyproject.toml").is_file()
 
 
 def fixtures() -> Path:

@@ -81,6 +81,9 @@ def test_the_report_is_one_page_by_itself(cache: Path, results: Path, tmp_path: 
     text = page.read_text(encoding="utf-8")
     assert page == tmp_path / "out" / "allure" / "index.html"
     assert len(text) > 1_000_000
+    # It calls nobody: neither Allure's analytics, nor whatever a page of a later version may bring.
+    assert "googletagmanager" not in text
+    assert '<head><meta http-equiv="Content-Security-Policy" content="default-src data: blob: ' in text
     assert (tmp_path / "history.jsonl").is_file()
     assert sorted(x.name for x in page.parent.parent.iterdir()) == ["allure"]
     assert len(list((cache / "report").glob(".*"))) == 0

@@ -115,5 +115,5 @@ def test_of_what_is_unproven_nothing_is_concluded() -> None:
 
 def test_without_a_fault_the_first_evidence_is_named() -> None:
     told = said(befallen.history(*befallen.aftermath()))
-    assert "The first that speaks against it, seen by x: node (203.0.113.10) → echo" in told
+    assert "The first that speaks against it, seen by x, written down at 06:00:20.000 UTC: node (" in told
     assert "50 packets" in told

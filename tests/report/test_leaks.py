@@ -33,6 +33,7 @@ from harness.report.leaks import (
     leak_matrix,
     leak_of,
 )
+from harness.report.record import Failure
 from tests.claims.build import ECHO4, EXIT_A4, EXPECTATION, NODE4, NODE6, Story, flow
 
 HELD = "Held: all 9 requests that arrived came from exit-a."
@@ -104,6 +105,53 @@ def test_what_cannot_befall_a_service_does_not_apply_to_it() -> None:
         [Standing.NOT_RUN, Standing.HELD],
     ]
     assert found.headline == "Under faults: 2 held"
+
+
+def failure(fault: str, subject: str = "worker") -> Failure:
+    return Failure(subject, f"egress.survives.{fault}", "headscale does not answer")
+
+
+def test_what_has_no_verdict_because_the_lab_failed_is_a_cell_of_its_own_kind() -> None:
+    failed = [failure("exit-killed"), failure("exit-deleted", subject="another")]
+    found = leak_matrix([entry("exit-deleted")], failed)
+    assert found.subjects == ("worker", "another")
+    assert [(r.fault, [c.standing for c in r.cells]) for r in found.rows] == [
+        ("exit-killed", [Standing.FAILED, Standing.NOT_RUN]),
+        ("exit-deleted", [Standing.HELD, Standing.FAILED]),
+    ]
+    assert [c.failure for c in found.cells if c.standing is Standing.FAILED] == [
+        "headscale does not answer"
+    ] * 2
+    assert found.headline == "Under faults: 1 held, 2 lab errors"
+    assert [c.standing for c in found.bad] == [Standing.FAILED] * 2
+
+
+def test_a_run_whose_lab_never_came_up_still_has_every_cell_that_was_asked_for() -> None:
+    found = leak_matrix([], [failure("exit-killed"), failure("dns-down")])
+    assert [(r.fault, r.cells[0].standing) for r in found.rows] == [
+        ("exit-killed", Standing.FAILED),
+        ("dns-down", Standing.FAILED),
+    ]
+    assert found.headline == "Under faults: 2 lab errors"
+
+
+def test_a_lab_that_failed_hides_no_leak_and_is_hidden_by_no_other_verdict() -> None:
+    leak = entry("exit-deleted", Outcome.REFUTED, "Leaked: x.")
+    assert [c.standing for c in leak_matrix([leak], [failure("exit-deleted")]).cells] == [Standing.LEAKED]
+    for verdict in (Outcome.PROVEN, Outcome.UNPROVEN):
+        found = leak_matrix([entry("exit-deleted", verdict)], [failure("exit-deleted")])
+        assert [c.standing for c in found.cells] == [Standing.FAILED]
+
+
+def test_a_run_that_came_to_no_fault_says_so() -> None:
+    left = Failure("worker", "egress.survives.dns-down", "the run ended before it", reached=False)
+    found = leak_matrix([], [left])
+    assert [c.standing for c in found.cells] == [Standing.NOT_RUN]
+    assert found.headline == "Under faults: no verdict"
+
+
+def test_failures_of_other_claims_are_no_faults() -> None:
+    assert leak_matrix([], [Failure("a", "egress.dns", "gone")]).rows == ()
 
 
 def test_without_faults_there_is_no_row() -> None:

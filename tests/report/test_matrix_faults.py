@@ -9,7 +9,7 @@ import pytest
 from harness.claims.verdict import Outcome
 from harness.report import episode, matrix, timeline_picture
 from harness.report.entries import ClaimEntry
-from harness.report.record import RunRecord
+from harness.report.record import Failure, RunRecord
 from tests.report import befallen, sample
 from tests.report.test_matrix import Page
 
@@ -98,7 +98,12 @@ def test_each_cell_leads_to_its_detail() -> None:
 def test_the_first_leak_is_open_and_told_at_the_top() -> None:
     html = matrix.render(record(HELD, befallen.entry()))
     assert len(re.findall(r"<details class=\"claim[^>]* open>", html)) == 1
-    assert html.index("30 requests in 2.9 s from node") < html.index('id="leaks"')
+    top = html[: html.index('id="leaks"')]
+    assert (
+        f"30 requests in 2.9 s from node ({sample.NODE}, {sample.NODE6}), the first 0.5 s after it began"
+        in top
+    )
+    assert "node is the Nomad client that runs the job." in top
 
 
 def test_of_many_leaks_the_top_names_some_and_leads_to_the_matrix() -> None:
@@ -155,3 +160,41 @@ def test_of_very_many_the_pictures_of_what_is_proven_are_linked(tmp_path: Path) 
     page = matrix.render(record(held, *others), beside=beside)
     assert 'class="timeline"' not in page
     assert f"runs/r/{befallen.SUBJECT}-{befallen.CLAIM}.svg" in Page(page).links
+
+
+def test_a_cell_whose_lab_failed_says_so_and_why_and_is_no_verdict() -> None:
+    failed = Failure("other-worker", befallen.CLAIM, "headscale does not <answer>")
+    html = matrix.render(replace(record(befallen.entry()), failures=(failed,)))
+    page = Page(html)
+    assert page.cells[1] == ("c-lab-error", "!lab errorheadscale does not <answer>")
+    assert "headscale does not &lt;answer&gt;" in html[: html.index('id="leaks"')]
+    assert "1 without a verdict" in html
+    assert f"other-worker/{befallen.CLAIM}" not in page.ids
+
+
+def test_a_claim_whose_lab_failed_says_so_in_the_matrix_of_claims() -> None:
+    sticks = [Failure("other", claim, "the node died") for claim in ("egress.address", "egress.dns")]
+    html = matrix.render(replace(sample.record(leaky=False), failures=tuple(sticks)))
+    assert Page(html).cells.count(("c-lab-error", "!lab error")) == 2
+    # The same failure of one example is told once above the matrix.
+    assert html[: html.index('id="matrix"')].count("the node died") == 1
+    assert "2 of 9 claims without a verdict" in html
+
+
+def test_what_the_run_did_not_come_to_is_not_run_and_no_lab_error() -> None:
+    left = [
+        Failure("other", claim, "the run ended before it", reached=False)
+        for claim in ("egress.address", "egress.survives.dns-down")
+    ]
+    html = matrix.render(replace(record(befallen.entry()), failures=tuple(left)))
+    cells = Page(html).cells
+    assert ("c-lab-error", "!lab error") not in cells
+    assert [words for kind, words in cells if kind == "c-absent"] == ["·not run"] * 4
+    assert "2 without a verdict" in html
+
+
+def test_the_top_says_in_words_what_a_refuted_claim_promised() -> None:
+    html = matrix.render(sample.record())
+    top = html[: html.index('id="matrix"')]
+    assert "<q>Traffic leaves by the allowed exits and no other address</q>" in top
+    assert "node is the Nomad client" not in matrix.render(sample.record(leaky=False))

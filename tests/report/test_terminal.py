@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 
 from harness.claims.verdict import Outcome
 from harness.report.entries import ClaimEntry
+from harness.report.record import Failure
 from harness.report.terminal import Progress, claim_line, console_on, summary
 from harness.run.progress import Progress as SupplyProgress
 from tests.report import befallen, sample
@@ -228,3 +229,21 @@ def test_many_examples_under_faults_have_a_symbol_each_and_a_number() -> None:
     (row,) = (line for line in lines if line.startswith("exit-deleted"))
     assert row.split()[1:] == ["✗"] * 13
     assert any("13 example-12" in line for line in lines)
+
+
+def test_a_fault_whose_lab_failed_is_told_with_the_reason() -> None:
+    failed = Failure("other-worker", befallen.CLAIM, "headscale does not answer")
+    record = replace(sample.record(), entries=(befallen.entry(),), failures=(failed,))
+    lines = plain(summary(record, {}))
+    assert lines[0].startswith("1 of 2 claims refuted, 1 without a verdict in ")
+    assert "Under faults: 1 leaked, 1 lab error" in lines
+    assert any(re.match(r"exit-deleted +✗ leaked: .+ ! lab error$", line) for line in lines)
+    assert "! exit-deleted, other-worker: headscale does not answer" in lines
+
+
+def test_nothing_is_all_proven_while_a_verdict_is_missing() -> None:
+    proven = sample.record(leaky=False)
+    failed = Failure("other-worker", "egress.dns", "headscale does not answer")
+    lines = plain(summary(replace(proven, failures=(failed,)), {}))
+    assert lines[0].startswith("1 of 8 claims without a verdict, 7 proven in ")
+    assert any(re.search(r"egress\.dns +proven +lab error$", line) for line in lines)

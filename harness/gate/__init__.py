@@ -1,0 +1,1 @@
+"""Whether the reports of a run are enough: decided by a policy, with every reason."""
