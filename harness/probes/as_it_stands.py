@@ -2,15 +2,17 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from harness.errors import LabError
 from harness.job.example import Example
 from harness.job.rendering import Rendered
-from harness.job.submission import Submission
+from harness.job.submission import OwnNamespace, Submission
 from harness.lab.flowbook import FlowBook
 from harness.lab.router import Capture
 from harness.lab.topology import CLIENT, Role
@@ -40,6 +42,7 @@ from harness.probes import (
     serve,
     watch,
 )
+from harness.probes.following import Watched
 from harness.probes.secret_scan import Secret
 from harness.probes.stage import Stage
 
@@ -53,8 +56,14 @@ def run(stage: Stage, example: Example) -> Rendered:
     Gives the rendered job, for further episodes. Raises LabError when the lab or an observer fails,
     UsageError when the job cannot be read.
     """
-    with ThreadPoolExecutor(8, thread_name_prefix="episode") as pool:
-        return _Episode(stage, example, pool).run()
+    with (
+        stage.progress.stage(example.name, "runs as it stands") as shown,
+        Execution(stage, example, shown.update) as execution,
+    ):
+        execution.begin()
+        execution.follow()
+        execution.end()
+    return execution.rendered
 
 
 @dataclass(frozen=True)
@@ -65,70 +74,99 @@ class _Traffic:
     capture: Capture
 
 
-class _Episode:
-    """One execution: the steps share the stage, the example and the pool for what is done side by side."""
+class Execution:
+    """Owns one execution of an example as it stands: its job, and the observers around it.
 
-    def __init__(self, stage: Stage, example: Example, pool: ThreadPoolExecutor) -> None:
+    Its steps are called in this order: `begin`, `follow`, `end`. What happens between them is part of it.
+
+    Attributes:
+        submission: the job, once it has begun.
+        rendered: the same as data.
+    """
+
+    submission: Submission
+    rendered: Rendered
+
+    def __init__(self, stage: Stage, example: Example, say: Callable[[str], None]) -> None:
+        """Describe it; nothing runs before `begin`. `say` is told what it is at."""
         self.stage = stage
         self.lab = stage.lab
         self.example = example
-        self.pool = pool
+        self._say = say
+        self._stack = ExitStack()
+        self._allocations: list[Allocation] = []
+
+    def __enter__(self) -> Self:
+        self.pool = self._stack.enter_context(ThreadPoolExecutor(8, thread_name_prefix="episode"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
 
     def write(self, fact: Fact, observer: str, episode: str = AS_IT_STANDS) -> None:
+        """Write down a fact of it."""
         self.stage.ledger.write(fact, observer=observer, subject=self.example.name, episode=episode)
 
     def nodes(self, moment: Moment) -> tuple[TailnetNode, ...]:
+        """Read, and write down, who is in the tailnet."""
         nodes = self.lab.control.client.nodes()
         self.write(TailnetSeen(moment, nodes), self.lab.topology.program)
         return nodes
 
-    def run(self) -> Rendered:
-        with self.stage.progress.stage(self.example.name, "runs as it stands") as shown:
-            shown.update("controls")
-            began = time.time()
-            rendering = self.pool.submit(self.stage.render, self.example)
-            before = self.pool.submit(self.nodes, Moment.BEFORE)
-            key = self.pool.submit(
-                self.lab.control.client.create_key,
-                tags=self.example.smoke.tags,
-                ephemeral=True,
-                reusable=True,
-            )
-            traffic = None if self.example.smoke.serve else self._watch_traffic()
-            if traffic:
-                self.write(
-                    EpisodeEnded(began, time.time(), "the control traffic was sent"), "harness", CONTROL
-                )
-            rendered = rendering.result()
-            secret = Secret(key.result())
-            job_began = time.time()
-            shown.update("the job runs")
-            with (
-                Submission(self.lab.node.nomad, rendered, AS_IT_STANDS) as submission,
-                self._observers_of_ports() as observers,
-            ):
-                submission.register(secret.value)
-                allocations = self._follow(submission, rendered, secret)
-                if observers:
-                    shown.update("asked for what it serves, and for every port, from everywhere")
-                    scanned = self.pool.submit(observers.scan)
-                    flows = self.lab.router.flows()
-                    self._serve(rendered, allocations, {n.id for n in before.result()}, observers.control)
-                    scanned.result()
-                    self._read_flows(flows)
-                if traffic:
-                    shown.update("observers are read")
-                    self._read_traffic(traffic, job_began)
-                shown.update("stops, and leaves the tailnet")
-                submission.stop()
-                if observers:
-                    observers.finish(submission, allocations, "it served meanwhile")
-                self._read_job(submission, secret)
-                self._leave({n.id for n in before.result()})
-            ended = Counter(a.status for a in allocations)
-            outcome = ", ".join(f"{number} {status}" for status, number in sorted(ended.items()))
-            self.write(EpisodeEnded(job_began, time.time(), f"allocations: {outcome}"), "harness")
-        return rendered
+    def begin(self) -> None:
+        """Send the control traffic, open the observers, register the job. Raises LabError, UsageError."""
+        self._say("controls")
+        began = time.time()
+        rendering = self.pool.submit(self.stage.render, self.example)
+        before = self.pool.submit(self.nodes, Moment.BEFORE)
+        key = self.pool.submit(
+            self.lab.control.client.create_key,
+            tags=self.example.smoke.tags,
+            ephemeral=True,
+            reusable=True,
+        )
+        self._traffic = None if self.example.smoke.serve else self._watch_traffic()
+        if self._traffic:
+            self.write(EpisodeEnded(began, time.time(), "the control traffic was sent"), "harness", CONTROL)
+        self.rendered = rendering.result()
+        self._secret = Secret(key.result())
+        self._before = {n.id for n in before.result()}
+        self._job_began = time.time()
+        self._say("the job runs")
+        self.submission = self._stack.enter_context(
+            Submission(self.lab.node.nomad, self.rendered, OwnNamespace(AS_IT_STANDS))
+        )
+        self._observers = self._stack.enter_context(self._observers_of_ports())
+        self.submission.register(self._secret.value)
+
+    def follow(self) -> None:
+        """Follow the job until there is nothing more of it to wait for. Raises LabError."""
+        self._allocations = self._follow(self.submission, self.rendered, self._secret)
+
+    def end(self) -> None:
+        """Ask for what it serves, read the observers, stop it, see it leave the tailnet. Raises LabError."""
+        if self._observers:
+            self._say("asked for what it serves, and for every port, from everywhere")
+            scanned = self.pool.submit(self._observers.scan)
+            flows = self.lab.router.flows()
+            self._serve(self.rendered, self._allocations, self._before, self._observers.control)
+            scanned.result()
+            self._read_flows(flows)
+        if self._traffic:
+            self._say("observers are read")
+            self._read_traffic(self._traffic, self._job_began)
+        self._say("stops, and leaves the tailnet")
+        self.submission.stop()
+        if self._observers:
+            self._observers.finish(self.submission, self._allocations, "it served meanwhile")
+        self._read_job(self.submission, self._secret)
+        self._leave(self._before)
+        self._stack.close()
+        ended = Counter(a.status for a in self._allocations)
+        outcome = ", ".join(f"{number} {status}" for status, number in sorted(ended.items()))
+        self.write(EpisodeEnded(self._job_began, time.time(), f"allocations: {outcome}"), "harness")
 
     def _watch_traffic(self) -> "_Traffic":
         """Open the observers of traffic, and show that they see the node when it goes out directly."""
@@ -162,7 +200,8 @@ class _Episode:
             running.result()
 
         serves = bool(self.example.smoke.serve)
-        return following.follow(self.stage, submission, rendered, self.pool, look, serves=serves)
+        watched = Watched(self.lab.node.nomad, self.lab.node.host)
+        return following.follow(watched, submission, rendered, self.pool, look, serves=serves)
 
     def _serve(
         self,

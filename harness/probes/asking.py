@@ -18,7 +18,8 @@ SOCKS = "socks5h://127.0.0.1:1055"
 """A member's own SOCKS proxy; with `h`, names are the tailnet's (host_plans._member)."""
 _SHOWN = 2000  # characters of a body
 _SECONDS = 5
-_TCP_SECONDS = 3.0
+_LISTENING_SECONDS = 3.0
+"""So long is heard what somebody says over bare TCP of whom nothing is awaited."""
 _NOTHING = frozenset({0, 5, 6, 7, 28, 97})
 """curl's exit codes (curl(1)) that by themselves speak of no connection: no proxy, no name, refused, too
 late, refused by the proxy."""
@@ -70,13 +71,13 @@ def ask(host: RunningHost, asks: Sequence[Ask], *, seconds: float = _SECONDS) ->
     Args:
         host: who asks.
         asks: for what.
-        seconds: how long each may take, over HTTP.
+        seconds: how long each may take.
 
     Raises:
         LabError: the host cannot ask.
     """
     over_http = [a for a in asks if not a.bare]
-    return [*_by_curl(host, over_http, seconds), *(_by_nc(host, a) for a in asks if a.bare)]
+    return [*_by_curl(host, over_http, seconds), *(_by_nc(host, a, seconds) for a in asks if a.bare)]
 
 
 def _by_curl(host: RunningHost, asks: Sequence[Ask], seconds: float) -> list[AttemptSeen]:
@@ -145,11 +146,12 @@ def attempt_of(by: str, asked: Ask, curled: Curled) -> AttemptSeen:
     )
 
 
-def _by_nc(host: RunningHost, asked: Ask) -> AttemptSeen:
+def _by_nc(host: RunningHost, asked: Ask, seconds: float) -> AttemptSeen:
     """Speak bare TCP by the member's own tailscaled; directly it would be curl, which takes any TCP."""
     name, _, port = asked.url.removeprefix("tcp://").rpartition(":")
     stream = host.open("tailscale", f"--socket={TAILSCALE_SOCKET}", "nc", asked.address or name, port)
-    said, ended, end = b"", False, time.monotonic() + _TCP_SECONDS
+    said, ended = b"", False
+    end = time.monotonic() + (seconds if asked.awaits else _LISTENING_SECONDS)
     try:
         stream.write(asked.send.encode())
         while not (asked.awaits and asked.awaits.encode() in said):

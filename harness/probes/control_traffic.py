@@ -24,10 +24,19 @@ go_out 6
 wait "$!"
 # The last acknowledgement of a connection must not fall into the next episode.
 # Told by its addresses: a job that has just ended may leave others half closed for a minute.
-while [ -n "$(ss -Htn state all exclude listening exclude time-wait "$TO_ECHO")" ]; do
+# By itself in a line, where its failure ends this: as a condition, an error would read as no connections.
+connections() { ss -Htn state all exclude listening exclude time-wait "$TO_ECHO"; }
+left=$(connections)
+while [ -n "$left" ]; do
     sleep 0.01
+    left=$(connections)
 done
 """
+
+
+def _to(address: str) -> str:
+    """A filter of ss for what goes there: without brackets it takes the end of an IPv6 address for a port."""
+    return f"dst [{address}]" if ":" in address else f"dst {address}"
 
 
 def go_out_directly(lab: Lab, ledger: Ledger, subject: str, begin: Mark, pool: ThreadPoolExecutor) -> Mark:
@@ -39,7 +48,7 @@ def go_out_directly(lab: Lab, ledger: Ledger, subject: str, begin: Mark, pool: T
     echo = lab.topology.only(Role.ECHO)
     environment = {
         "NAME": echo.names[0],
-        "TO_ECHO": " or ".join(f"dst {address}" for address in sorted(echo.addresses)),
+        "TO_ECHO": " or ".join(map(_to, sorted(echo.addresses))),
         **{s.upper(): str(echo.port(s)) for s in ("http", "https", "tcp", "udp")},
     }
     lab.node.host.run("sh", "-c", _SCRIPT, environment=environment).expect()

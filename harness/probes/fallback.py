@@ -13,12 +13,13 @@ from dataclasses import replace
 
 from harness.job.example import Example
 from harness.job.rendering import Rendered
-from harness.job.submission import Submission
+from harness.job.submission import OwnNamespace, Submission
 from harness.lab.topology import Membership
 from harness.ledger.episodes import EXIT_WITHDRAWN, PORTS
 from harness.ledger.facts import EpisodeEnded, ExitWithdrawn, Fact
 from harness.management.nomad import Allocation
 from harness.probes import escape, following, ports, recording, watch
+from harness.probes.following import Watched
 from harness.probes.secret_scan import Secret
 from harness.probes.stage import Stage
 
@@ -46,7 +47,7 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
             escape.control(stage, example, pool)
         begin = watch.mark(lab, pool)
         with (
-            Submission(lab.node.nomad, rendered, EXIT_WITHDRAWN) as submission,
+            Submission(lab.node.nomad, rendered, OwnNamespace(EXIT_WITHDRAWN)) as submission,
             ports.Observers(stage, example, pool) if looks else nullcontext() as observers,
         ):
             submission.register(secret.value)
@@ -67,7 +68,13 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
 
             held = observers.scan_held(submission, rendered, try_to_escape) if observers else None
             following.follow(
-                stage, submission, rendered, pool, lambda _: None, serves=False, by_schedule=False
+                Watched(lab.node.nomad, lab.node.host),
+                submission,
+                rendered,
+                pool,
+                lambda _: None,
+                serves=False,
+                by_schedule=False,
             )
             read(begin)
             submission.stop()

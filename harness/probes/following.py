@@ -3,17 +3,16 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 
 from harness.errors import LabError
 from harness.job.rendering import Rendered
 from harness.job.submission import Submission
-from harness.management.nomad import Allocation
+from harness.lab.running_host import RunningHost
+from harness.management.nomad import Allocation, NomadClient
 from harness.management.waiting import wait_until
 from harness.probes import turning_point
-from harness.probes.stage import Stage
 
-_START_SECONDS = 60
-_WORK_SECONDS = 120
 _HEALTHY_SECONDS = 60
 _BETWEEN_CHECKS = 0.1
 _SCHEDULE_SECONDS = 60
@@ -22,8 +21,19 @@ _WATCH_SECONDS = 10
 Look = Callable[[Allocation], None]
 
 
+@dataclass(frozen=True)
+class Watched:
+    """Where a job is followed: by its cluster, and by the engine below it where that can be listened to."""
+
+    nomad: NomadClient
+    node: RunningHost | None = None
+    start_seconds: float = 60
+    work_seconds: float = 120
+    """How long a batch job may take to its end, once it has started."""
+
+
 def follow(
-    stage: Stage,
+    watched: Watched,
     submission: Submission,
     rendered: Rendered,
     pool: ThreadPoolExecutor,
@@ -39,7 +49,7 @@ def follow(
     by its schedule have ended, after which it is stopped, lest it launch more.
 
     Args:
-        stage: where it runs.
+        watched: where it runs.
         submission: the job, registered.
         rendered: what its tasks are for.
         pool: has two threads to spare.
@@ -53,9 +63,8 @@ def follow(
     looked: set[str] = set()
 
     def look_at(count: int) -> None:
-        node = stage.lab.node.host
         for allocation in turning_point.turns(
-            node, submission, rendered, pool, count=count, seconds=_START_SECONDS
+            watched.node, submission, rendered, pool, count=count, seconds=watched.start_seconds
         ):
             if allocation.id not in looked:
                 looked.add(allocation.id)
@@ -64,11 +73,11 @@ def follow(
     count = rendered.count
     look_at(count)
     if rendered.stays and serves:
-        _wait_until_it_serves(stage, submission, count)
+        _wait_until_it_serves(watched, submission, count)
     elif rendered.stays:
         submission.reaches(_all(count, lambda a: a.over), _WATCH_SECONDS)
     else:
-        submission.wait_for_all(_all(count, lambda a: a.over), _WORK_SECONDS)
+        submission.wait_for_all(_all(count, lambda a: a.over), watched.work_seconds)
     # A schedule that does not fire is for a claim to judge: it may be yearly, or wrong.
     if (
         rendered.periodic
@@ -76,18 +85,18 @@ def follow(
         and submission.reaches(lambda found: len(found) >= 2 * count, _SCHEDULE_SECONDS)
     ):
         look_at(2 * count)
-        submission.wait_for_all(_all(2 * count, lambda a: a.over), _WORK_SECONDS)
+        submission.wait_for_all(_all(2 * count, lambda a: a.over), watched.work_seconds)
     if rendered.periodic:
         submission.stop()
     return submission.allocations()
 
 
-def _wait_until_it_serves(stage: Stage, submission: Submission, count: int) -> None:
+def _wait_until_it_serves(watched: Watched, submission: Submission, count: int) -> None:
     """Wait until each allocation's checks pass, or it is over; that they never do is for a claim to judge."""
 
     def settled(allocation: Allocation) -> bool:
         known = allocation.over or allocation.healthy is not None
-        return known or stage.lab.node.nomad.checks_pass(allocation.id)
+        return known or watched.nomad.checks_pass(allocation.id)
 
     with suppress(LabError):
         wait_until(

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from harness.job.example import Example
 from harness.job.rendering import Rendered
-from harness.job.submission import Submission, started
+from harness.job.submission import OwnNamespace, Submission, started
 from harness.lab.echo_book import EchoLine
 from harness.lab.topology import Membership
 from harness.ledger.episodes import ADDRESS_WRONG, EXIT_ABSENT
@@ -65,7 +65,7 @@ def _decide(
     began = time.time()
     nomad = stage.lab.node.nomad
     runs = started(rendered.workers)
-    with Submission(nomad, rendered, episode) as submission:
+    with Submission(nomad, rendered, OwnNamespace(episode)) as submission:
         submission.register(secret.value)
         node = stage.lab.node.host
         for _ in turning_point.turns(

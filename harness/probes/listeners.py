@@ -15,8 +15,8 @@ _WATCH_SECONDS = 600.0
 
 
 def look(node: RunningHost) -> str:
-    """Look once: what fixtures/nomad/look.sh prints. Raises LabError."""
-    return node.run(f"{FILES}/look.sh").expect().stdout
+    """Look once: what fixtures/nomad/look.py prints. Raises LabError."""
+    return node.run(f"{FILES}/look.py").expect().stdout
 
 
 @contextmanager
@@ -39,7 +39,7 @@ class Watch:
         self._said: Future[str] = pool.submit(self._follow)
 
     def _follow(self) -> str:
-        watch = self._node.run(f"{FILES}/look.sh", "watch", stdin=self._input(), silence=_WATCH_SECONDS)
+        watch = self._node.run(f"{FILES}/look.py", "watch", stdin=self._input(), silence=_WATCH_SECONDS)
         return watch.expect().stdout
 
     def _input(self) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from typing import Self
 
 from harness.job.example import Example
 from harness.job.rendering import Rendered
-from harness.job.submission import Submission
+from harness.job.submission import OwnNamespace, Submission
 from harness.lab import listening
 from harness.lab.scan import scan
 from harness.lab.topology import Host, Membership, Role
@@ -125,7 +125,7 @@ def run(stage: Stage, example: Example, rendered: Rendered) -> None:
         if example.smoke.egress and example.smoke.egress.confined:
             escape.control(stage, example, pool)
         with (
-            Submission(lab.node.nomad, rendered, PORTS) as submission,
+            Submission(lab.node.nomad, rendered, OwnNamespace(PORTS)) as submission,
             Observers(stage, example, pool) as observers,
         ):
             submission.register(secret.value)

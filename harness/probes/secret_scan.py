@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from harness.errors import LabError
-from harness.job.submission import SECRETS_PATH, Submission
+from harness.job.submission import Submission
 from harness.lab.lab import Lab
 from harness.ledger.facts import SecretScan
 from harness.management.nomad import Allocation
@@ -140,10 +140,11 @@ def while_running(
         return search("allocation directory", text.splitlines(), secret, _FIRST_WORDS)
 
     def variable() -> SecretScan:
-        items = lab.node.nomad.read_variable(SECRETS_PATH, submission.namespace)
-        return search(
-            "nomad variable", [f"{k}={v}" for k, v in items.items()], secret, "TS_AUTHKEY", expected=True
-        )
+        place = submission.auth_key
+        items = lab.node.nomad.read_variable(place.variable, submission.namespace)
+        # Whatever else the Variable holds is none of this scan's business.
+        lines = [f"{place.item}={items.get(place.item, '')}"]
+        return search("nomad variable", lines, secret, place.item, expected=True)
 
     def registered() -> SecretScan:
         text = json.dumps(lab.node.nomad.job(submission.job, submission.namespace), indent=1)

@@ -141,18 +141,26 @@ def _wait_for_netmap(lab: Lab, names: Sequence[Ask]) -> None:
 
 
 def _patiently(lab: Lab, asks: Sequence[Ask]) -> list[AttemptSeen]:
-    """Ask from the client, again where no connection came about, and say how often.
+    """Ask from the client, again where nothing came back, and say how often.
 
     Of short connections in userspace mode, one in some 150 times out with nothing amiss; an answer, of
     whatever kind, is never asked for again.
     """
     found = ask(lab.host(CLIENT), asks)
     for tries in range(2, _TRIES + 1):
-        failed = [i for i, attempt in enumerate(found) if not attempt.connected]
+        failed = [i for i, attempt in enumerate(found) if not answered(_same(asks, attempt), attempt)]
         for i in failed:
             (again,) = ask(lab.host(CLIENT), [_same(asks, found[i])])
             found[i] = replace(again, tries=tries)
     return found
+
+
+def answered(asked: Ask, attempt: AttemptSeen) -> bool:
+    """Whether something came back: a connection, and over bare TCP of what is awaited at least a byte. Pure.
+
+    There, a dial that has not come to an end looks like a connection on which nobody speaks.
+    """
+    return attempt.connected and bool(attempt.body or not (asked.bare and asked.awaits))
 
 
 def _same(asks: Sequence[Ask], attempt: AttemptSeen) -> Ask:

@@ -8,7 +8,7 @@ the node is listened to as well; whichever speaks first is believed.
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from queue import Queue
 from types import TracebackType
 from typing import Any, Self
@@ -31,7 +31,7 @@ exec curl -sN --max-time "$0" --unix-socket /var/run/docker.sock --get http://en
 
 
 def turns(
-    node: RunningHost,
+    node: RunningHost | None,
     submission: Submission,
     rendered: Rendered,
     pool: ThreadPoolExecutor,
@@ -42,7 +42,7 @@ def turns(
     """Give each allocation of a job once, at its turning point, as it stood in Nomad's eyes then.
 
     Args:
-        node: the Nomad node, whose engine is listened to.
+        node: the Nomad node, whose engine is listened to; None where only Nomad can be asked.
         submission: the job, registered.
         rendered: what its tasks are for.
         pool: has two threads to spare.
@@ -54,8 +54,9 @@ def turns(
     """
     told: Queue[str | LabError] = Queue()
     seen: set[str] = set()
-    with _EngineEvents(node, seconds) as events:
-        pool.submit(_listen, events, rendered, told)
+    with _EngineEvents(node, seconds) if node else nullcontext() as events:
+        if events:
+            pool.submit(_listen, events, rendered, told)
         pool.submit(_follow, submission, rendered, told, count, seconds)
         while len(seen) < count:
             turned = told.get()

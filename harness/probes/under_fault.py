@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Protocol
 
 from harness.errors import LabError
 from harness.faults.fault import Fault, Scene
+from harness.faults.pace import Pace
 from harness.job.example import Example
 from harness.job.rendering import Rendered
-from harness.job.submission import Submission
+from harness.job.submission import OwnNamespace, Submission
 from harness.lab.router import Capture
 from harness.lab.topology import Membership, Role
 from harness.ledger.episodes import under
@@ -23,9 +23,9 @@ from harness.probes.rounds import Rounds
 from harness.probes.secret_scan import Secret
 from harness.probes.stage import Stage
 
-_BEFORE_SECONDS = 20
+_BEFORE_SECONDS = 60
 _RECOVERY_SECONDS = 6
-_JOIN_SECONDS = 20
+_JOIN_SECONDS = 60
 _BETWEEN_LISTS = 0.2  # seconds; headscale computes for 0.1 s to check who asks
 
 
@@ -37,33 +37,6 @@ class Traffic(Protocol):
 
     def end(self) -> "list[RequestSent] | list[RoundAsked]":
         """Send no more, and give what became of all of it. Raises LabError when it died."""
-
-
-@dataclass(frozen=True)
-class _Amounts:
-    """How much is waited for: answered before, sent while it lasts and shows, answered again afterwards."""
-
-    before: int
-    during: int
-    seconds: float
-    """How long it lasts at most, once it shows."""
-    after: int
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How hard a job is put to the test."""
-
-    rate: int = 25
-    """Requests a second that are sent from where a worker runs."""
-    seconds: float = 3.0
-    """How long a fault lasts, once it shows."""
-
-    def amounts(self, *, serves: bool) -> _Amounts:
-        """What is waited for; a service is asked in rounds, each of which takes a second at most."""
-        if serves:
-            return _Amounts(2, 4, self.seconds + 5, 2)
-        return _Amounts(self.rate, round(self.rate * self.seconds), self.seconds + 4, self.rate)
 
 
 def run(stage: Stage, example: Example, rendered: Rendered, kind: type[Fault], pace: Pace) -> None:
@@ -109,7 +82,7 @@ class _Episode:
         secret = Secret(lab.control.member_key(Membership(tags=self._example.smoke.tags)))
         start = watch.mark(lab, self._pool)
         capture = None if self._serves else self._capture(kind)
-        with Submission(lab.node.nomad, self._rendered, self._episode) as submission:
+        with Submission(lab.node.nomad, self._rendered, OwnNamespace(self._episode)) as submission:
             submission.register(secret.value)
             allocations = placed(submission, self._rendered)
             # A batch job's workers are held: what is sent from where they run is the drum's.

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.patterns import PLAIN
 from tests.modules.job import render
 from tests.modules.snippet import differences
-from tests.mutants import mutant
 from tests.robustness.copies import copy
 
 pytestmark = pytest.mark.lab
 
-(PLAIN,) = mutant.read(Path(__file__).with_name("plain.toml"))
 GIVEN = {"exit_node": "exit-a"}
 
 

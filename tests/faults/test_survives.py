@@ -11,14 +11,12 @@ from harness.claims.befallen import Fate
 from harness.faults.catalogue import chosen
 from harness.faults.fault import Fault
 from harness.job import example
-from tests.faults.test_plain import PLAIN
+from tests.faults.patterns import PLAIN, TIGHT, lay_out
 from tests.robustness.commands import REPOSITORY, Command
-from tests.robustness.copies import copy
 from tests.robustness.proof import claims
 
 pytestmark = pytest.mark.lab
 
-TIGHT = ("egress-worker", "sealed-egress-worker", "private-http-service", "sealed-private-service")
 FEW = "exit-deleted,exit-expired,tailscaled-killed,tailscaled-restarted,control-down-cold,node-rebooted"
 _SECONDS = 1500
 _FOUND = {e.name: e for e in example.find(REPOSITORY / "examples") if e.name in TIGHT}
@@ -54,12 +52,10 @@ def scenario(name: str, fault: str, kind: str) -> str:
 def judged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Command:
     """One run over all of them."""
     root = tmp_path_factory.mktemp("faults")
-    for name in TIGHT:
-        copy(root, name, of=REPOSITORY / "examples" / name)
-    copy(root, PLAIN.name, *PLAIN.edit, of=REPOSITORY / "examples" / PLAIN.of)
+    examples = lay_out(root)
     scenarios = [scenario(*each) for each in _befallen(_faults(request.config))]
     scenarios += [scenario(PLAIN.name, claim.rpartition(".")[2], "egress") for claim in PLAIN.refutes]
-    options = ("--faults", "all", "--examples", str(root / "examples"), "-p", "no:cacheprovider", "-n", "2")
+    options = ("--faults", "all", "--examples", str(examples), "-p", "no:cacheprovider", "-n", "3")
     with Command(root / "run", ["pytest", *scenarios, *options]) as run:
         run.wait(_SECONDS)
         return run

@@ -1,11 +1,13 @@
 """What is asked for a promise of smoke.toml, and what curl's words come to."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness.job.example import ServePromise
-from harness.ledger.facts import TailnetNode, Way
+from harness.ledger.facts import AttemptSeen, TailnetNode, Way
 from harness.probes.asking import Ask, Curled, attempt_of
-from harness.probes.serve import of_promise
+from harness.probes.serve import answered, of_promise
 
 NODE = TailnetNode(
     "7", "app", ("100.64.0.7", "fd7a:115c:a1e0::7"), ("tag:x",), "", ephemeral=True, online=True
@@ -55,6 +57,36 @@ def test_each_node_is_asked() -> None:
 
 def test_with_no_node_there_is_nothing_to_ask() -> None:
     assert asked(ServePromise(url="http://{host}/")) == []
+
+
+def came_back(ask: Ask, *, connected: bool, body: str) -> bool:
+    seen = AttemptSeen(
+        by="client",
+        way=Way.TAILNET,
+        target=ask.url,
+        named=ask.named,
+        port=ask.port,
+        promise=1,
+        connected=connected,
+        status=0,
+        headers=(),
+        body=body,
+        error="",
+    )
+    return answered(ask, seen)
+
+
+def test_over_bare_tcp_silence_is_no_answer_where_one_is_awaited() -> None:
+    silent = Ask(Way.TAILNET, "tcp://app:6379", "short name", 6379, 1)
+    speaks = replace(silent, send="PING", awaits="+PONG")
+    over_http = replace(speaks, url="http://app:6379/")
+    for ask in (silent, speaks, over_http):
+        assert not came_back(ask, connected=False, body="")
+        # Whatever it says, it is an answer, and for a claim to judge.
+        assert came_back(ask, connected=True, body="-ERR")
+    assert not came_back(speaks, connected=True, body="")
+    assert came_back(silent, connected=True, body="")
+    assert came_back(over_http, connected=True, body="")
 
 
 def curled(

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -142,6 +143,15 @@ class Command:
     def send(self, number: signal.Signals) -> None:
         """Signal the command, and none of its children."""
         self._process.send_signal(number)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Stop it for the length of the block, so that the moment lasts as long as a look at it takes."""
+        self.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.send(signal.SIGCONT)
 
     def wait(self, seconds: float = _END_SECONDS) -> int:
         """Its exit code; all that it printed has then been read."""

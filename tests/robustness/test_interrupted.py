@@ -54,7 +54,8 @@ def test_an_interrupted_run_leaves_nothing(
     wanted = "(egress_dns or guard_holds)" if moment is in_the_guards_test else "egress_dns"
     run = scenarios("-k", f"egress-worker and {wanted}", on_terminal=True)
     moment(engine, run)
-    had = traces.look(engine, run.run, run.mark)
+    with run.held():
+        had = traces.look(engine, run.run, run.mark)
     assert had.containers
     began = time.monotonic()
     end(run)

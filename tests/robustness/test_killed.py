@@ -26,8 +26,9 @@ pytestmark = pytest.mark.lab
 def killed(engine: Engine, run: Command, moment: Callable[[Engine, Command], None]) -> traces.Traces:
     """Kill a run at a moment; give what it had."""
     moment(engine, run)
-    had = traces.look(engine, run.run, run.mark)
-    run.kill()
+    with run.held():
+        had = traces.look(engine, run.run, run.mark)
+        run.kill()
     assert had.files
     assert traces.look(engine, run.run, run.mark, had).containers, "the kill left nothing: it came too late"
     return had
@@ -90,8 +91,9 @@ def test_when_nobody_lives_the_engine_goes_too(
 ) -> None:
     dead = scenarios("-k", "egress-worker and egress_dns")
     moment(engine, dead)
-    had = traces.look(engine, dead.run, dead.mark)
-    dead.kill()
+    with dead.held():
+        had = traces.look(engine, dead.run, dead.mark)
+        dead.kill()
     assert had.files
     gc = start("notailcar", "gc")
     assert gc.wait() == 0, gc.output

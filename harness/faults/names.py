@@ -1,0 +1,26 @@
+"""The names of the faults, for the options that take them: the faults themselves are dear to import."""
+
+NAMES = (
+    "exit-stopped",
+    "exit-killed",
+    "exit-blackholed",
+    "exit-deleted",
+    "exit-expired",
+    "exit-unapproved",
+    "exit-replaced",
+    "exit-switched",
+    "tailscaled-stopped",
+    "tailscaled-killed",
+    "tailscaled-restarted",
+    "control-down",
+    "control-down-cold",
+    "derp-down",
+    "key-revoked",
+    "node-deleted",
+    "certificate-expired",
+    "dns-down",
+    "link-flapped",
+    "allocation-moved",
+    "nomad-restarted",
+    "node-rebooted",
+)
