@@ -1,6 +1,7 @@
 """Puts the steps together: from nothing to a lab that is ready, in the order of the design, and back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,10 +9,18 @@ from pathlib import Path
 from docker import DockerClient
 
 from harness.engine import Engine, find_engine
+from harness.errors import UsageError
+from harness.job.example import Example
+from harness.job.here import render_here
+from harness.job.images import NamedImage, named_images
+from harness.job.reading import check_variables
+from harness.job.rendering import Rendered
 from harness.lab import host_plans, seed, sweep, topology_file
+from harness.lab import versions as running
 from harness.lab.lab import Lab
-from harness.lab.seed import Offered
-from harness.lab.topology import ControlProgram, Topology
+from harness.lab.offering import Offered, offer
+from harness.lab.topology import ControlProgram, Role, Topology
+from harness.probes.stage import site_values
 from harness.run import places
 from harness.run.progress import Progress
 from harness.run.run import Run
@@ -19,8 +28,12 @@ from harness.supply import catalogue
 from harness.supply import sweep as supply_sweep
 from harness.supply.ca import load_ca
 from harness.supply.image import Image
-from harness.supply.pins import load_pins
+from harness.supply.own_images import OwnImage, OwnImages
+from harness.supply.pins import Pins, load_pins
+from harness.supply.programs import program as program_file
 from harness.supply.supply import Supply
+
+_RENDERED_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,12 @@ class Ready:
     url: str
     """The engine's address, as in DOCKER_HOST."""
     versions: Mapping[str, str]
+    """What really runs in it, and what else was pinned for it."""
     origins: Mapping[str, str]
+    nomad: Path
+    """The nomad command on this machine, of the version that runs in it."""
+    images: Mapping[str, str]
+    """Official images that jobs name by default and this lab has in another version: to the one it has."""
 
 
 def default_topology() -> Path:
@@ -56,9 +74,12 @@ def engine_of(run: Run, progress: Progress) -> Iterator[Engine]:
         yield engine
 
 
-def supplied(topology: Topology, run: Run, engine: Engine, progress: Progress) -> dict[str, Image]:
+def supplied(
+    topology: Topology, run: Run, engine: Engine, progress: Progress, pins: Pins | None = None
+) -> dict[str, Image]:
     """Every image that a topology and the examples need."""
-    return Supply(engine, run, progress).ensure((*host_plans.image_names(topology), *catalogue.EXAMPLES))
+    names = (*host_plans.image_names(topology), *catalogue.EXAMPLES)
+    return Supply(engine, run, progress, pins).ensure(names)
 
 
 @contextmanager
@@ -69,20 +90,34 @@ def ready_lab(
     program: ControlProgram = ControlProgram.HEADSCALE,
     *,
     lasting_agent: bool = False,
+    examples: Sequence[Example] = (),
+    pins: Pins | None = None,
 ) -> Iterator[Ready]:
     """Engine, images, lab with this control program: for the time of the block.
 
     With a lasting agent, Nomad's client and its server are two, and the client may be restarted; they are
-    ready some seconds later.
+    ready some seconds later. The images of these examples that the lab does not have are brought into it, and
+    the names that they speak to lead to its echo service.
+    Without `pins`, everything is of its default version.
 
-    Raises UsageError for what the person gave, LabError for what does not come up.
+    Raises UsageError for what the person gave, LabError for what does not come up or is of another version.
     """
-    topology = replace(topology_file.load(topology_path, program), lasting_agent=lasting_agent)
+    pins = pins or load_pins()
+    headscale = "" if pins.is_default("headscale") else pins.go["headscale"].version
+    topology = replace(
+        topology_file.load(topology_path, program), lasting_agent=lasting_agent, headscale=headscale
+    )
+    topology = topology.with_names(n for e in examples if e.smoke.egress for n in e.smoke.egress.names)
     with engine_of(run, progress) as engine:
-        images = supplied(topology, run, engine, progress)
+        images = supplied(topology, run, engine, progress, pins)
         client = engine.client()
         try:
-            volume = _seed(images, run, client, engine.base_url, progress)
+            offered = sorted(images[name].official for name in catalogue.EXAMPLES)
+            # Before anything runs, as one that is nowhere is the person's to mend.
+            further = OwnImages(engine, run.folder, progress, offered)
+            nomad = program_file("nomad", pins)
+            own = own_images(topology, examples, further, images, nomad=nomad, replaced=replaced_images(pins))
+            volume = seeded(images, run, client, engine.base_url, progress)
             references = {name: image.reference for name, image in images.items()}
             with Lab(
                 topology,
@@ -94,19 +129,92 @@ def ready_lab(
                 authority=load_ca(),
                 progress=progress,
             ) as lab:
-                yield Ready(lab, run, engine.describe(), engine.base_url, versions(), origins(images))
+                for image in own:
+                    with progress.stage("node", f"is given the image {image.named}"):
+                        offer(Offered(image.named, image.reference), lab.node.host, client)
+                with progress.stage("versions", "asked of the programs that run"):
+                    found = running.check(running.ask(lab), versions(pins))
+                yield Ready(
+                    lab,
+                    run,
+                    engine.describe(),
+                    engine.base_url,
+                    found,
+                    {**origins(images), **{i.named: i.origin for i in own}},
+                    nomad,
+                    replaced_images(pins),
+                )
         finally:
             client.close()
 
 
-def prepare(topology: Topology, run: Run, progress: Progress) -> None:
-    """Make everything that can be made before a lab: all images, and the seed of the node's engine."""
+def own_images(
+    topology: Topology,
+    examples: Sequence[Example],
+    own: OwnImages,
+    images: Mapping[str, Image],
+    *,
+    nomad: Path,
+    replaced: Mapping[str, str],
+) -> list[OwnImage]:
+    """The images that examples and the topology name and that are not the lab's, found or pulled.
+
+    Raises UsageError for one that is nowhere, with the line of the job that names it.
+    """
+    for host in topology.hosts:
+        if host.image:
+            base = images[host_plans.image_name(topology, host)]
+            where = f"host {host.name} of the topology"
+            own.ensure_made_from(host.image, base.name, base.reference, where)
+    offered = {images[name].official for name in catalogue.EXAMPLES}
+    wanted = {image: f"the topology {topology.name}" for image in topology.images if image not in offered}
+    for named in _images_of(topology, examples, nomad, replaced):
+        if named.image not in offered:
+            wanted.setdefault(named.image, named.where)
+    return own.ensure(wanted)
+
+
+def _images_of(
+    topology: Topology, examples: Sequence[Example], nomad: Path, replaced: Mapping[str, str]
+) -> list[NamedImage]:
+    """Every image that examples name; a job that Nomad cannot read says so when its own claims are judged."""
+    if not examples:
+        return []
+    values = site_values(topology, f"https://{topology.only(Role.CONTROL).names[0]}")
+
+    def rendered(example: Example) -> Rendered | None:
+        try:
+            return render_here(example, nomad, values, replaced)
+        except UsageError:
+            return None
+
+    with ThreadPoolExecutor(_RENDERED_AT_ONCE, thread_name_prefix="render") as pool:
+        found = list(zip(examples, pool.map(rendered, examples), strict=True))
+        for example, job in found:
+            if job:
+                check_variables(example, job)
+        return [
+            named
+            for example, job in found
+            if job
+            for named in named_images(job, example.job_file, example.job_file.read_text(encoding="utf-8"))
+        ]
+
+
+def prepare(topology: Topology, run: Run, progress: Progress, *, further: bool = False) -> None:
+    """Make everything that can be made before a lab: all images, and the seed of the node's engine.
+
+    With `further`, also with each further version of a program in the place of its default.
+    """
+    pins = load_pins()
+    every = [pins, *(pins.chosen({name: pin.version}) for name, pin in pins.further)] if further else [pins]
     with engine_of(run, progress) as engine:
-        Supply(engine, run, progress).ensure(catalogue.ALL)
-        images = supplied(topology, run, engine, progress)
         client = engine.client()
         try:
-            _seed(images, run, client, engine.base_url, progress)
+            for chosen in every:
+                Supply(engine, run, progress, chosen).ensure(catalogue.ALL)
+                images = supplied(topology, run, engine, progress, chosen)
+                seeded(images, run, client, engine.base_url, progress)
         finally:
             client.close()
 
@@ -117,7 +225,8 @@ def collect_garbage(progress: Progress, *, everything: bool) -> None:
         supply_sweep.sweep(engine, old=everything)
 
 
-def _seed(images: Mapping[str, Image], run: Run, client: DockerClient, url: str, progress: Progress) -> str:
+def seeded(images: Mapping[str, Image], run: Run, client: DockerClient, url: str, progress: Progress) -> str:
+    """The volume that holds the images which the examples name, for the engine of a Nomad client."""
     offered = [Offered(images[i].official, images[i].reference) for i in catalogue.EXAMPLES]
     return seed.ensure(offered, images["node"].reference, run, client, url=url, progress=progress)
 
@@ -130,9 +239,14 @@ def origins(images: Mapping[str, Image]) -> dict[str, str]:
     }
 
 
-def versions() -> dict[str, str]:
+def replaced_images(pins: Pins) -> dict[str, str]:
+    """Official images that examples name, to the ones of the versions that are run in their place."""
+    usual, chosen = (catalogue.official_images(p) for p in (load_pins(), pins))
+    return {usual[name]: chosen[name] for name in catalogue.EXAMPLES if usual[name] != chosen[name]}
+
+
+def versions(pins: Pins) -> dict[str, str]:
     """The pinned version of everything that is put to work."""
-    pins = load_pins()
     return {
         **{name: pin.version for name, pin in sorted(pins.go.items())},
         "debian": pins.debian.suite,

@@ -21,6 +21,7 @@ from harness.report.terminal import Progress
 from harness.run import places
 from harness.run.interrupts import Interrupts
 from harness.run.run import Run, is_alive
+from harness.supply.pins import Pins
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,18 @@ def current() -> Kept:
     return kept
 
 
-def up(topology: Path, program: ControlProgram, console: Console) -> None:
-    """Boot a lab with a control program, hand it to a keeper, and say how to reach each host."""
+def up(topology: Path, program: ControlProgram, pins: Pins, console: Console) -> None:
+    """Boot a lab with a control program, hand it to a keeper, and say how to reach each host.
+
+    `pins` say of which versions it is.
+    """
     if _file().exists() and is_alive(json.loads(_file().read_text(encoding="utf-8"))["run"]):
         raise UsageError("a lab is kept already", remedy="use it, or end it with `notailcar down`")
     stack = ExitStack()
     with Interrupts(), stack:
         with Progress(console) as progress:
             run = stack.enter_context(Run())
-            ready = stack.enter_context(assembly.ready_lab(topology, run, progress, program))
+            ready = stack.enter_context(assembly.ready_lab(topology, run, progress, program, pins=pins))
         sys.stdout.flush()
         keeper = os.fork()
         if keeper == 0:
@@ -107,6 +111,8 @@ def _describe(ready: Ready, console: Console) -> None:
         v4, v6 = ", ".join(map(str, host.v4)), ", ".join(map(str, host.v6))
         table.add_row(host.name, role, v4, v6, ", ".join(host.all_names))
     console.print(table)
+    runs = ", ".join(f"{name} {version}" for name, version in sorted(ready.versions.items()))
+    console.print(f"\nIt runs {runs}.", highlight=False)
     console.print(
         "\nRun a command in a host:   notailcar exec HOST COMMAND...\n"
         "  the Nomad node           notailcar exec node nomad job status\n"

@@ -1,8 +1,8 @@
-"""The leak matrix of the last run as a Markdown table, and its place in a document."""
+"""The leak matrix of the last run, or of several, as a Markdown table, and its place in a document."""
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
@@ -10,7 +10,7 @@ from harness.report import entries, record
 from harness.report.entries import ClaimEntry
 from harness.report.files import write_whole
 from harness.report.leaks import MEANINGS, LeakCell, LeakMatrix, Standing, leak_matrix
-from harness.report.record import RunRecord
+from harness.report.record import Failure, RunRecord
 
 BEGIN, END = "<!-- leaks: begin -->", "<!-- leaks: end -->"
 """The lines of a document between which the table stands."""
@@ -19,23 +19,37 @@ _OF_THE_LAB = ("nomad", "tailscale", "headscale", "docker")
 """The versions that what leaks depends on; others are in the report."""
 
 
-def of_last_run(reports: Path) -> str:
-    """Give the leak matrix of the last run as Markdown.
+def of_runs(*reports: Path) -> str:
+    """Give the leak matrix of a run, or of several as one, as Markdown.
 
     Args:
-        reports: the folder with claims.json and run.json.
+        reports: the folders with claims.json and run.json, at least one. Of what befell an example in several
+            runs, the worst verdict stands.
 
     Returns:
         A sentence with date and versions, a table with a row for each fault, and what its words mean.
 
     Raises:
-        UsageError: there are no reports, they cannot be read, or no fault befell anything in that run.
+        UsageError: there are no reports, they cannot be read, no fault befell anything in one of the runs, or
+            they are of different versions.
     """
-    claims = reports / "claims.json"
-    leaks = leak_matrix(_read(claims))
-    if not leaks.rows:
-        raise UsageError(f"{claims}: no fault befell an example in that run", remedy=_RUN_FAULTS)
-    return markdown(leaks, _record(reports / "run.json"))
+    judged: list[ClaimEntry] = []
+    failures: list[Failure] = []
+    made: list[RunRecord] = []
+    for folder in reports:
+        claims = folder / "claims.json"
+        found, record_of = _read(claims), _record(folder / "run.json")
+        if not leak_matrix(found, record_of.failures).rows:
+            raise UsageError(f"{claims}: no fault befell an example in that run", remedy=_RUN_FAULTS)
+        if made and _versions(record_of) != _versions(made[0]):
+            raise UsageError(
+                f"{folder}: of other versions than {reports[0]}: {', '.join(_versions(record_of))}",
+                remedy="one table is of one set of versions: run the faults again",
+            )
+        judged += found
+        failures += record_of.failures
+        made.append(record_of)
+    return markdown(leak_matrix(judged, failures), made)
 
 
 def _read(file: Path) -> tuple[ClaimEntry, ...]:
@@ -56,10 +70,15 @@ def _record(file: Path) -> RunRecord:
         raise UsageError(f"{file}: cannot be read: {error}", remedy=_RUN_FAULTS) from error
 
 
-def markdown(leaks: LeakMatrix, made: RunRecord) -> str:
-    """Give a leak matrix as Markdown, without a line end at its end."""
-    when = time.strftime("%Y-%m-%d", time.gmtime(made.began))
-    versions = [f"{name} {made.versions[name]}" for name in _OF_THE_LAB if name in made.versions]
+def _versions(made: RunRecord) -> list[str]:
+    return [f"{name} {made.versions[name]}" for name in _OF_THE_LAB if name in made.versions]
+
+
+def markdown(leaks: LeakMatrix, made: Sequence[RunRecord]) -> str:
+    """Give the leak matrix of some runs as Markdown, without a line end at its end."""
+    days = sorted({time.strftime("%Y-%m-%d", time.gmtime(run.began)) for run in made})
+    when = " to ".join(dict.fromkeys((days[0], days[-1])))
+    versions = _versions(made[0])
     head = ["fault", *leaks.subjects]
     rows = [[f"`{_cell(row.fault)}`: {_cell(row.title)}", *map(_said, row.cells)] for row in leaks.rows]
     meanings = [f"**{s}**: {MEANINGS[s]}" for s in MEANINGS if leaks.count(s)]
@@ -79,6 +98,8 @@ def markdown(leaks: LeakMatrix, made: RunRecord) -> str:
 def _said(cell: LeakCell) -> str:
     if cell.standing is Standing.LEAKED:
         return f"**leaked**: {_cell(cell.leak.words)}" if cell.leak else "**leaked**"
+    if cell.failure:
+        return f"*{cell.standing}*: {_cell(cell.failure)}"
     return str(cell.standing)
 
 

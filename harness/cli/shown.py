@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.errors import EXIT_LAB, EXIT_PROVEN
+from harness.run import places
 from harness.run.run import Run
 from harness.supply.doctor import State, inspect
 
@@ -32,5 +33,6 @@ def findings(console: Console) -> int:
     if missing:
         console.print(f"\nThe scenarios cannot run here yet: {', '.join(missing)}.", highlight=False)
         return EXIT_LAB
-    console.print("\nThe scenarios can run here: ./scripts/runtime/smoke.sh", highlight=False)
+    how = "./scripts/runtime/smoke.sh" if places.is_checkout() else "notailcar test JOB"
+    console.print(f"\nThe scenarios can run here: {how}", highlight=False)
     return EXIT_PROVEN

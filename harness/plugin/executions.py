@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import pytest
 
 from harness.claims import catalogue
 from harness.claims.catalogue import Claim
@@ -10,6 +12,7 @@ from harness.claims.promises import exits, expectation_of
 from harness.claims.verdict import Outcome, Verdict
 from harness.errors import NoTailCarError
 from harness.faults.fault import Fault
+from harness.faults.pace import Pace
 from harness.job.example import Example
 from harness.job.rendering import Rendered, fill, root_of
 from harness.lab.topology import Topology
@@ -21,9 +24,9 @@ from harness.ledger.episodes import (
     PORTS,
 )
 from harness.ledger.facts import EpisodeEnded
+from harness.ledger.ledger import History
 from harness.probes import as_it_stands, fallback, guard, ports, under_fault
 from harness.probes.stage import Stage, site_values
-from harness.probes.under_fault import Pace
 
 _Run = Callable[[Stage, Example, Rendered], None]
 
@@ -53,10 +56,20 @@ class Judged:
     example: Example
     verdict: Verdict
     seconds: float
+    history: History = field(default_factory=lambda: History(()))
+    """All that was observed of the example."""
+    beyond_sight: bool = False
+    """Whether nobody on this site could have proven it, whatever the example does."""
 
     def assert_proven(self) -> None:
-        """Fail the scenario unless the claim is proven; an unproven one is no pass. Raises AssertionError."""
+        """Fail the scenario unless the claim is proven; an unproven one is no pass. Raises AssertionError.
+
+        What nobody here can prove is skipped by pytest, with the reason; the session's exit code is that of
+        an unproven claim all the same.
+        """
         __tracebackhide__ = True
+        if self.beyond_sight and self.verdict.outcome is Outcome.UNPROVEN:
+            pytest.skip(f"unproven: {self.verdict.reason}")
         if self.verdict.outcome is not Outcome.PROVEN:
             raise AssertionError(f"{self.verdict.outcome}: {self.verdict.reason}")
 
@@ -71,6 +84,10 @@ class Executions:
         self._faulted: dict[str, Rendered] = {}
         self._failed: dict[str, NoTailCarError] = {}
 
+    def adopt(self, example: Example, rendered: Rendered) -> None:
+        """Take an execution as it stands that somebody else has run in this lab, into this ledger."""
+        self._rendered[example.name] = rendered
+
     def judge(self, claim: Claim, example: Example) -> Judged:
         """Run what the claim needs, then judge. Raises LabError or UsageError."""
         began = time.monotonic()
@@ -80,11 +97,12 @@ class Executions:
         try:
             rendered = self._run(claim, example)
             expectation = expectation_of(example, rendered, self.stage.lab.topology)
-            verdict = catalogue.judge(claim, self.stage.ledger.history(example.name), expectation)
+            history = self.stage.ledger.history(example.name)
+            verdict = catalogue.judge(claim, history, expectation)
         except NoTailCarError as error:
             self._failed[example.name] = error
             raise
-        return Judged(claim, example, verdict, time.monotonic() - began)
+        return Judged(claim, example, verdict, time.monotonic() - began, history)
 
     def judge_under(self, fault: type[Fault], example: Example, pace: Pace) -> Judged:
         """Run the example while a fault befalls it, then judge. Raises LabError; it may not be healed."""
@@ -94,8 +112,9 @@ class Executions:
         self._faulted[example.name] = rendered
         under_fault.run(self.stage, example, rendered, fault, pace)
         expectation = expectation_of(example, rendered, self.stage.lab.topology)
-        verdict = catalogue.judge(claim, self.stage.ledger.history(example.name), expectation)
-        return Judged(claim, example, verdict, time.monotonic() - began)
+        history = self.stage.ledger.history(example.name)
+        verdict = catalogue.judge(claim, history, expectation)
+        return Judged(claim, example, verdict, time.monotonic() - began, history)
 
     def _run(self, claim: Claim, example: Example) -> Rendered:
         if example.name not in self._rendered:

@@ -6,9 +6,11 @@ from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 from typing import Self
 
+from harness.claims.catalogue import Claim
 from harness.errors import NoTailCarError
+from harness.job.example import Example
 from harness.lab.topology import ControlProgram
-from harness.plugin.executions import Executions
+from harness.plugin.executions import Executions, Judged
 from harness.probes.stage import Stage
 
 
@@ -43,6 +45,10 @@ class Labs:
                 self._failed[program] = error
                 raise
         return self._ready[program]
+
+    def judge(self, claim: Claim, example: Example) -> Judged:
+        """Judge an example in the lab that has the control program it needs. Raises LabError, UsageError."""
+        return self.executions(example.control_program).judge(claim, example)
 
     def __enter__(self) -> Self:
         return self

@@ -1,62 +1,85 @@
-"""The hooks: options, which example meets which claim, the lab of this process, exit codes.
+"""The hooks: options, the fixtures' names, exit codes; what takes long to import is imported when asked for.
 
 Whoever has the plugin installed and asks for none of its fixtures or claims notices nothing of it.
 """
 
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.assembly import default_topology, ready_lab
-from harness.claims.catalogue import CLAIMS, SURVIVES, Claim
-from harness.errors import EXIT_LAB, EXIT_USAGE, NoTailCarError, UsageError
-from harness.faults.catalogue import FAULTS, chosen
-from harness.faults.fault import Fault
-from harness.job import example as examples_of
-from harness.job.example import Example
-from harness.lab import topology_file
-from harness.lab.topology import ControlProgram
-from harness.plugin.executions import Judged, check_promises
-from harness.plugin.labs import Labs
-from harness.plugin.reporting import RECORDING, RUN_OF_CONTROLLER, open_recording, run_id
-from harness.plugin.workers import OFFERED, REFUSED, Controller, is_worker, tell_controller
-from harness.probes.stage import Stage
-from harness.probes.under_fault import Pace
-from harness.run.interrupts import Interrupts
+from harness.errors import EXIT_LAB, EXIT_REFUTED, EXIT_USAGE
+from harness.faults.names import NAMES
+from harness.faults.pace import Pace
+from harness.plugin import scenario_run
+from harness.plugin.keys import (
+    OFFERED,
+    OUTSIDE,
+    RECORDING,
+    REFUSED,
+    RUN_OF_CONTROLLER,
+    VERSIONS,
+    is_worker,
+    run_id,
+    without_promises,
+)
+from harness.plugin.workers import Controller, tell_controller
+from harness.run import places
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
-CLAIMS_BY_ID = {claim.id: claim for claim in CLAIMS}
-_EXAMPLES = pytest.StashKey[list[Example]]()
+    from harness.claims.catalogue import Claim
+    from harness.faults.fault import Fault
+    from harness.job.example import Example
+    from harness.plugin.executions import Judged
+    from harness.plugin.judges import Judge
+    from harness.plugin.labs import Labs
+
+pytest_plugins = ["harness.plugin.site"]
 _CONTROLLER = "notailcar-controller"
+_PLACES = frozenset({"claim_labs", "claim_site"})
+"""The fixtures of which one is below whatever runs a job."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Two options, both with defaults that suit this repository."""
+    """Options, all with defaults that suit this repository."""
     group = parser.getgroup("notailcar", "NoTailCar: scenarios over Nomad jobs")
     group.addoption(
         "--examples",
         metavar="PATH",
-        default="examples",
-        help="the folder of jobs: each subfolder a *.nomad.hcl with its smoke.toml (default: examples)",
+        default=None,
+        help="the folder of jobs: each subfolder a *.nomad.hcl with its smoke.toml (default: examples). "
+        "Without a path to collect from, the scenarios that ship with NoTailCar are run over it",
     )
     group.addoption(
         "--topology",
         metavar="FILE",
-        default=str(default_topology()),
+        default=None,
         help="the lab as data (default: the one that ships with NoTailCar)",
+    )
+    group.addoption(
+        "--site",
+        choices=("lab", "live"),
+        default="lab",
+        help="where to run: in a lab of its own, or on the cluster and the tailnet that the settings of "
+        "env.template name; there, what only an outside observer sees is unproven (default: lab)",
+    )
+    group.addoption(
+        "--versions",
+        metavar="NAME=VERSION,...",
+        default=os.environ.get(VERSIONS, ""),
+        help="run further pinned versions of nomad, tailscale or headscale in the place of the defaults, "
+        f"such as nomad=1.10.5 (default: {VERSIONS}, or the defaults of versions.toml)",
     )
     group.addoption(
         "--faults",
         metavar="NAMES",
         default="",
         help="what shall befall the examples, comma separated, or `all` (default: nothing); "
-        f"there are {', '.join(FAULTS)}",
+        f"there are {', '.join(NAMES)}",
     )
     group.addoption(
         "--fault-rate",
@@ -74,68 +97,42 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known; nothing is looked at yet."""
+    """Make the marker known. With --examples and no path, the scenarios that ship with NoTailCar are run."""
     config.addinivalue_line(
         "markers", "claim(id): this scenario shows the verdict of one claim for each example"
     )
-
-
-def _examples(config: pytest.Config) -> list[Example]:
-    """The examples asked for, read once and held against the topology."""
-    if _EXAMPLES not in config.stash:
-        found = examples_of.find(Path(config.getoption("--examples")).absolute())
-        check_promises(found, topology_file.load(Path(config.getoption("--topology"))))
-        config.stash[_EXAMPLES] = found
-        config.stash[OFFERED] = [example.name for example in found]
-    return config.stash[_EXAMPLES]
-
-
-def _claim_of(marker: pytest.Mark) -> Claim:
-    named = str(marker.args[0]) if marker.args else ""
-    if named not in CLAIMS_BY_ID:
-        raise UsageError(f"there is no claim {named!r}", remedy=f"the claims are {', '.join(CLAIMS_BY_ID)}")
-    return CLAIMS_BY_ID[named]
+    config.addinivalue_line(
+        "markers", "outside(why): the versions that were chosen have no part in this test"
+    )
+    if config.getoption("--examples") and config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args = [str(places.data("scenarios"))]
+        config.args_source = pytest.Config.ArgsSource.ARGS
+        # Before Allure's own plugin looks for its folder; the folder's conftest.py would come too late.
+        config.pluginmanager.register(scenario_run, "notailcar-scenarios")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a claim's scenario one test for each example that the claim is made of."""
-    marker = metafunc.definition.get_closest_marker("claim")
-    if marker is None:
-        return
-    # `judged` asks for it by way of another fixture.
-    if "example" not in metafunc.fixturenames:
-        metafunc.fixturenames.append("example")
-    try:
-        examples = _examples(metafunc.config)
-        named = str(marker.args[0] if marker.args else "")
-        if named.endswith(SURVIVES):
-            _befall(metafunc, [e for e in examples if e.smoke.kind == named.removesuffix(SURVIVES)])
-            return
-        claim = _claim_of(marker)
-        apt = [e for e in examples if not claim.absence(e.smoke)]
-    except NoTailCarError as error:
-        # The person's input, not a scenario, is at fault: nothing is run, and the end of the output says why.
-        metafunc.config.stash[REFUSED] = error
-        apt = []
-    parameters = [pytest.param(e, id=e.name) for e in apt]
-    metafunc.parametrize("example", parameters, scope="session")
+    if marker := metafunc.definition.get_closest_marker("claim"):
+        from harness.plugin import session
+
+        session.generate_tests(metafunc, marker)
 
 
-def _befall(metafunc: pytest.Metafunc, examples: list[Example]) -> None:
-    """Give the scenario of faults one test for each chosen fault and each example that it can befall."""
-    parameters = [
-        pytest.param(e, fault, id=f"{fault.name}:{e.name}")
-        for e in examples
-        for fault in chosen(metafunc.config.getoption("--faults"))
-        if e.smoke.kind in fault.kinds
-    ]
-    metafunc.fixturenames.append("fault")
-    metafunc.parametrize(("example", "fault"), parameters, scope="session")
-
-
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run nothing when the input was refused, and no claim of which no example is made."""
+    """Run nothing when the input was refused, and no claim of which no example is made.
+
+    Last, so that what -k did not choose is gone: what is told to be left out was asked for.
+    """
+    left_out = [item for item in items if item.get_closest_marker("outside")]
+    for item in left_out:
+        marker = item.get_closest_marker("outside")
+        name = item.callspec.params["example"].name  # type: ignore[attr-defined] # a Function's, of a parameter
+        config.stash.setdefault(OUTSIDE, {})[name] = str(marker.args[0]) if marker else ""
+    items[:] = [item for item in items if item not in left_out]
     items[:] = [
         item
         for item in items
@@ -146,14 +143,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Open the reports when there is a claim to be judged.
+    """Open the reports when there is a claim to be judged, or a lab to be brought up.
 
     A worker of xdist does so before it tells its controller that it has collected.
     """
     config = session.config
-    claimed = any(item.get_closest_marker("claim") for item in session.items)
-    if claimed and not config.option.collectonly:
-        open_recording(config, began=time.time())
+    if config.option.collectonly:
+        return
+    if config.stash.get(OUTSIDE, None) or any(
+        _PLACES.intersection(getattr(item, "fixturenames", ())) for item in session.items
+    ):
+        from harness.plugin.reporting import open_recording
+
+        open_recording(config, began=time.time()).ask(session.items)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -165,71 +167,62 @@ def pytest_configure_node(node: "WorkerController") -> None:
 
 
 @pytest.fixture(scope="session")
-def claim_labs(request: pytest.FixtureRequest) -> Iterator[Labs]:
-    """The labs of this process, and what is run in them: removed after the last claim."""
-    recording = request.config.stash[RECORDING]
-    file = Path(request.config.getoption("--topology"))
-    lasting = bool(request.config.getoption("--faults"))
-    with Interrupts() as interrupts, recording.progress, recording.ledger() as ledger:
+def claim_site(request: pytest.FixtureRequest) -> Iterator["Judge"]:
+    """What judges the examples of this process: its labs, or the live site."""
+    from harness.plugin import session
 
-        @contextmanager
-        def stage(program: ControlProgram) -> Iterator[Stage]:
-            with (
-                recording.run(program) as run,
-                ready_lab(file, run, recording.progress, program, lasting_agent=lasting) as ready,
-            ):
-                recording.ready(ready)
-                yield Stage(ready.lab, run, ledger, recording.progress)
-
-        with Labs(stage) as labs:
-            try:
-                yield labs
-            finally:
-                interrupts.hold()
+    with session.judge_of(request) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
-def example() -> Example:
+def claim_labs(request: pytest.FixtureRequest) -> Iterator["Labs"]:
+    """The labs of this process, and what is run in them: removed after the last claim."""
+    from harness.plugin import session
+
+    with session.labs_of(request) as labs:
+        yield labs
+
+
+@pytest.fixture(scope="session")
+def example() -> "Example":
     """The example of this test; `pytest_generate_tests` gives it."""
     raise pytest.UsageError("the fixture `example` is for scenarios with a `claim` marker")
 
 
 @pytest.fixture(scope="session")
-def fault() -> type[Fault]:
+def fault() -> "type[Fault]":
     """What befalls the example of this test; `pytest_generate_tests` gives it."""
     raise pytest.UsageError("the fixture `fault` is for scenarios of faults")
 
 
 @pytest.fixture
-def claim(request: pytest.FixtureRequest) -> Claim:
+def claim(request: pytest.FixtureRequest) -> "Claim":
     """The claim of this test."""
+    from harness.plugin import session
+
     marker = request.node.get_closest_marker("claim")
-    return CLAIMS_BY_ID[marker.args[0]]
+    return session.CLAIMS_BY_ID[marker.args[0]]
 
 
 @pytest.fixture
-def judged(request: pytest.FixtureRequest, claim_labs: Labs, claim: Claim, example: Example) -> Judged:
+def judged(
+    request: pytest.FixtureRequest, claim_site: "Judge", claim: "Claim", example: "Example"
+) -> "Judged":
     """The verdict of this test's claim on its example, with all that it rests on run and reported."""
-    executions = claim_labs.executions(example.control_program)
-    found = executions.judge(claim, example)
-    request.config.stash[RECORDING].add(request.node, found, executions.stage.ledger)
-    return found
+    from harness.plugin import session
+
+    return session.judge(request, claim_site, claim, example)
 
 
 @pytest.fixture
 def survived(
-    request: pytest.FixtureRequest, claim_labs: Labs, example: Example, fault: type[Fault]
-) -> Judged:
+    request: pytest.FixtureRequest, claim_labs: "Labs", example: "Example", fault: "type[Fault]"
+) -> "Judged":
     """The verdict on an example that a fault befell; a lab that is not healed is not used again."""
-    executions = claim_labs.executions(example.control_program)
-    pace = Pace(request.config.getoption("--fault-rate"), request.config.getoption("--fault-seconds"))
-    try:
-        found = executions.judge_under(fault, example, pace)
-    except NoTailCarError:
-        claim_labs.discard(example.control_program)
-        raise
-    request.config.stash[RECORDING].add(request.node, found, executions.stage.ledger)
-    return found
+    from harness.plugin import session
+
+    return session.judge_under(request, claim_labs, example, fault)
 
 
 @pytest.hookimpl(trylast=True)
@@ -237,11 +230,19 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Translate pytest's exit codes to the contract's, when claims were asked for."""
     config = session.config
     if is_worker(config):
-        tell_controller(config, config.stash.get(REFUSED, None), config.stash.get(OFFERED, []))
+        tell_controller(
+            config,
+            config.stash.get(REFUSED, None),
+            config.stash.get(OFFERED, []),
+            config.stash.get(OUTSIDE, {}),
+        )
         return
     recording = config.stash.get(RECORDING, None)
     if refused := config.stash.get(REFUSED, None):
         session.exitstatus = refused.exit_code
+        return
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and config.stash.get(OUTSIDE, None):
+        session.exitstatus = EXIT_USAGE
         return
     if recording is None:
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and config.stash.get(OFFERED, None):
@@ -255,15 +256,26 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = recording.worst_error
     elif exitstatus == pytest.ExitCode.INTERNAL_ERROR:
         session.exitstatus = EXIT_LAB
+    elif exitstatus == pytest.ExitCode.OK and recording.beyond_sight:
+        # Skipped by pytest, which takes that for no failure; unproven by the contract.
+        session.exitstatus = EXIT_REFUTED
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
-    """Say why nothing was run, when that is so."""
+    """Say why nothing was run, when that is so; and of which jobs nothing is promised."""
+    if OFFERED in config.stash and config.getoption("--examples") and (bare := without_promises(config)):
+        names = ", ".join(str(job) for job in bare)
+        terminalreporter.write_line(f"nothing is promised, and nothing proven, of {names}", yellow=True)
+        terminalreporter.write_line(f"  -> notailcar test --write {bare[0]}")
     if refused := config.stash.get(REFUSED, None):
         terminalreporter.write_sep("=", "nothing was run", red=True)
         terminalreporter.write_line(str(refused))
+    elif left_out := config.stash.get(OUTSIDE, None):
+        terminalreporter.write_sep("=", "not run with these versions", yellow=True)
+        for name, why in sorted(left_out.items()):
+            terminalreporter.write_line(f"{name}: {why}")
     elif exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and (offered := config.stash.get(OFFERED, None)):
         terminalreporter.write_sep("=", "nothing was run", red=True)
         terminalreporter.write_line(

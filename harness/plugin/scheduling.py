@@ -1,6 +1,5 @@
 """How pytest-xdist shares scenarios among its workers."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +8,7 @@ from xdist.scheduler import LoadScopeScheduling
 from harness.errors import NoTailCarError
 from harness.job import example
 from harness.lab.topology import ControlProgram
+from harness.plugin.keys import examples_path
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
@@ -29,7 +29,7 @@ class ByExample(LoadScopeScheduling):  # type: ignore[misc] # xdist ships no typ
         """Share the scenarios of the folder that this session's --examples names."""
         super().__init__(config, log)
         try:
-            found = example.find(Path(config.getoption("--examples")).absolute())
+            found = example.find(examples_path(config))
         except NoTailCarError:
             # The workers find the same, run nothing, and say why.
             found = []

@@ -6,28 +6,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import EXIT_USAGE, LabError, NoTailCarError, UsageError
-from harness.plugin.reporting import RECORDING, has_begun, is_ours, open_recording
+from harness.plugin.keys import OFFERED, OUTSIDE, RECORDING, REFUSED, has_begun, is_ours
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
-REFUSED = pytest.StashKey[NoTailCarError]()
-"""Why nothing is run: what is wrong with the person's input."""
-OFFERED = pytest.StashKey[list[str]]()
-"""The names of the examples that scenarios were made of."""
+    from harness.plugin.reporting import Recording
+
 _REFUSED = "notailcar.refused"
 _OFFERED = "notailcar.offered"
+_OUTSIDE = "notailcar.outside"
 
 
-def is_worker(config: pytest.Config) -> bool:
-    """Whether this process is a worker of xdist."""
-    return hasattr(config, "workerinput")
-
-
-def tell_controller(config: pytest.Config, refused: NoTailCarError | None, offered: list[str]) -> None:
+def tell_controller(
+    config: pytest.Config, refused: NoTailCarError | None, offered: list[str], outside: dict[str, str]
+) -> None:
     """In a worker, before its session ends: hand over what the controller cannot know by itself."""
     output: dict[str, Any] = config.workeroutput  # type: ignore[attr-defined] # xdist puts it there
     output[_OFFERED] = offered
+    output[_OUTSIDE] = outside
     if refused:
         output[_REFUSED] = [refused.exit_code, refused.problem, refused.remedy, refused.log]
 
@@ -45,14 +42,14 @@ class Controller:
         """Open the reports when the first report comes that has something to say in them."""
         if RECORDING not in self._config.stash and is_ours(report):
             # Registered too late to be told of this report by pytest itself.
-            open_recording(self._config, began=self._began).pytest_runtest_logreport(report)
+            _open_recording(self._config, self._began).pytest_runtest_logreport(report)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:
         """Show what the workers do, once one of them has something to run that the reports are for."""
         if has_begun(self._config):
             if RECORDING not in self._config.stash:
-                open_recording(self._config, began=self._began)
+                _open_recording(self._config, self._began)
             self._config.stash[RECORDING].follow_workers()
 
     @pytest.hookimpl(optionalhook=True)
@@ -61,7 +58,15 @@ class Controller:
         output: dict[str, Any] = getattr(node, "workeroutput", {})
         if offered := output.get(_OFFERED):
             self._config.stash[OFFERED] = offered
+        if outside := output.get(_OUTSIDE):
+            self._config.stash[OUTSIDE] = outside
         if refused := output.get(_REFUSED):
             code, problem, remedy, log = refused
             kind = UsageError if code == EXIT_USAGE else LabError
             self._config.stash[REFUSED] = kind(problem, remedy=remedy, log=log)
+
+
+def _open_recording(config: pytest.Config, began: float) -> "Recording":
+    from harness.plugin.reporting import open_recording  # noqa: PLC0415 - dear, and most sessions have no claim
+
+    return open_recording(config, began=began)

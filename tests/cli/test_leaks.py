@@ -12,6 +12,7 @@ from harness.cli.main import cli
 from harness.errors import UsageError
 from harness.report import entries, record
 from harness.report.entries import ClaimEntry
+from harness.report.record import Failure
 from tests.report import befallen, sample
 
 HELD = ClaimEntry("other-worker", befallen.CLAIM, Outcome.PROVEN, "Held: all went by exit-a.")
@@ -41,7 +42,7 @@ def written(folder: Path, *judged: ClaimEntry) -> Path:
 
 
 def test_the_table_has_date_versions_figures_and_meanings(reports: Path) -> None:
-    assert leaks.of_last_run(reports) == TABLE
+    assert leaks.of_runs(reports) == TABLE
 
 
 def test_the_command_prints_it(reports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,32 +93,69 @@ def test_a_document_that_is_not_there(tmp_path: Path) -> None:
 
 def test_no_report_at_all(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"claims\.json: there is no report") as error:
-        leaks.of_last_run(tmp_path)
+        leaks.of_runs(tmp_path)
     assert "--faults all" in error.value.remedy
 
 
 def test_a_report_without_faults(tmp_path: Path) -> None:
     written(tmp_path, *sample.proven())
     with pytest.raises(UsageError, match=r"claims\.json: no fault befell an example"):
-        leaks.of_last_run(tmp_path)
+        leaks.of_runs(tmp_path)
 
 
 def test_a_report_that_is_broken(reports: Path) -> None:
     (reports / "run.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UsageError, match=r"run\.json: cannot be read"):
-        leaks.of_last_run(reports)
+        leaks.of_runs(reports)
     (reports / "run.json").unlink()
     with pytest.raises(UsageError, match=r"run\.json: the run's own record is not there"):
-        leaks.of_last_run(reports)
+        leaks.of_runs(reports)
     (reports / "claims.json").write_text("[", encoding="utf-8")
     with pytest.raises(UsageError, match=r"claims\.json: cannot be read"):
-        leaks.of_last_run(reports)
+        leaks.of_runs(reports)
 
 
 def test_a_pipe_in_a_name_ends_no_cell(tmp_path: Path) -> None:
     odd = ClaimEntry("a", "egress.survives.x|y", Outcome.PROVEN, "Held: it.")
-    lines = leaks.of_last_run(written(tmp_path, odd)).split("\n")
+    lines = leaks.of_runs(written(tmp_path, odd)).split("\n")
     assert r"| `x\|y`: x\|y | held |" in lines
+
+
+def test_a_lab_that_failed_is_in_the_table_with_the_reason(tmp_path: Path) -> None:
+    failed = Failure("other-worker", befallen.CLAIM, "exit-a: its container | is gone")
+    made = replace(sample.record(), entries=(befallen.entry(),), failures=(failed,))
+    entries.write(made.entries, tmp_path / "claims.json")
+    record.write(made, tmp_path / "run.json")
+    text = leaks.of_runs(tmp_path)
+    assert text.startswith("Under faults: 1 leaked, 1 lab error. Run on ")
+    assert r" | *lab error*: exit-a: its container \| is gone |" in text
+    assert "**lab error**: the lab failed on the way to a verdict" in text
+
+
+def test_several_runs_become_one_table_in_which_the_worst_stands(tmp_path: Path) -> None:
+    first = written(tmp_path / "a", HELD)
+    leaked = replace(befallen.entry(), subject=HELD.subject)
+    down = ClaimEntry("other-worker", "egress.survives.dns-down", Outcome.PROVEN, "Held: x.")
+    second = written(tmp_path / "b", leaked, down)
+    for order in ((first, second), (second, first)):
+        done = CliRunner().invoke(cli, ["leaks", *map(str, order)], catch_exceptions=False)
+        assert done.output.startswith("Under faults: 1 leaked, 1 held. Run on 2026-11-24 with ")
+        assert "| **leaked**: 30 requests" in done.output
+
+
+def test_runs_of_different_versions_are_no_one_table(tmp_path: Path) -> None:
+    first, second = written(tmp_path / "a", HELD), written(tmp_path / "b", HELD)
+    made = record.read(second / "run.json")
+    record.write(replace(made, versions={**made.versions, "nomad": "1.11.4"}), second / "run.json")
+    with pytest.raises(UsageError, match=r"b: of other versions than .*a: nomad 1\.11\.4"):
+        leaks.of_runs(first, second)
+
+
+def test_runs_of_several_days_say_so(tmp_path: Path) -> None:
+    first, second = written(tmp_path / "a", HELD), written(tmp_path / "b", HELD)
+    made = record.read(second / "run.json")
+    record.write(replace(made, began=made.began + 3 * 86_400), second / "run.json")
+    assert " Run on 2026-11-24 to 2026-11-27 with " in leaks.of_runs(first, second)
 
 
 def test_help_teaches() -> None:
