@@ -1,9 +1,9 @@
 #!/bin/sh
 # Runs every check of the repository, from nothing: style, types, scripts, jobs, the harness's own tests
-# (those with a lab too), and the scenarios.
+# (those with a lab too), and the scenarios. An hour on two cores, and a quarter more where images are made first.
 #
 #   ./scripts/runtime/test.sh            everything
-#   ./scripts/runtime/test.sh --quick    without what needs a lab: a minute
+#   ./scripts/runtime/test.sh --quick    without what needs a lab: some minutes
 set -eu
 cd "$(dirname "$0")/../.."
 quick=
@@ -36,7 +36,7 @@ ruff format --check .
 step "types"
 mypy
 # What runs in containers is no part of a package: each folder by itself, with the small server that some share.
-mypy fixtures/echo/echo.py
+mypy fixtures/echo/*.py
 for folder in examples/*/; do
     set -- "$folder"*.py
     if [ -e "$1" ]; then MYPYPATH=examples/private-http-service mypy "$@"; fi

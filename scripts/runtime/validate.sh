@@ -1,6 +1,7 @@
 #!/bin/sh
 # Checks what needs no lab and no cluster: every shell script by `sh -n` and shellcheck, every job, policy and
-# variable file by `nomad fmt`, every job by `nomad job validate` with each of its var files.
+# variable file by `nomad fmt`, every job by `nomad job validate` with each of its var files, and, where there is
+# Go to make it, every GitHub workflow by actionlint (the one that scripts/tools/actionlint pins).
 #
 #   ./scripts/runtime/validate.sh
 #
@@ -43,7 +44,7 @@ check() {
     fi
 }
 
-for script in $(find .ci scripts fixtures bench docker -name '*.sh' 2>/dev/null | sort) .ci/run; do
+for script in $(find .ci scripts fixtures bench docker tests -name '*.sh' 2>/dev/null | sort) .ci/run; do
     read -r first <"$script"
     case $first in
     *bash*) check "bash -n $script" bash -n "$script" ;;
@@ -79,6 +80,11 @@ for job in modules/nomad/*.nomad.hcl; do
     *) validate "$job" examples/private-http-service ;;
     esac
 done
+
+if command -v go >/dev/null; then
+    root=$(pwd)
+    check "actionlint .github/workflows" go -C scripts/tools/actionlint tool actionlint "$root"/.github/workflows/*.yml
+fi
 
 if [ "$failed" -gt 0 ]; then
     echo "validate.sh: $failed of $checked checks failed" >&2

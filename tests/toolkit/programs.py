@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from harness.engine.install import install
 from harness.run import places
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -46,11 +47,15 @@ def find(name: str) -> Path:
 
 
 def shell(name: str) -> list[str]:
-    """The command of a shell, by absolute path, so that PATH may be anything. Raises ProgramMissingError."""
+    """The command of a shell, by absolute path, so that PATH may be anything.
+
+    Root on Debian or Ubuntu gets a missing one installed. Raises LabError where that cannot be.
+    """
     program, *rest = SHELLS[name]
+    install(program, [program], print)
     found = shutil.which(program)
     if found is None:
-        raise ProgramMissingError(f"{program} is not installed")
+        raise ProgramMissingError(f"{program} is not on PATH")
     return [found, *rest]
 
 

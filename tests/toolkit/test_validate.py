@@ -17,6 +17,7 @@ pytestmark = pytest.mark.lab
 _LOCK = "requirements-dev.lock"
 _COPIED = (
     ".ci",
+    ".github",
     "acl",
     "bench",
     "examples",
@@ -93,11 +94,21 @@ WRONG = {
         Edit("examples/egress-worker/vars/exit-b.hcl", "fallback_exit_nodes =", "fallback_exit_node  ="),
         f"failed: nomad job validate -var-file=examples/egress-worker/vars/exit-b.hcl {JOB}",
     ),
+    "a workflow that waits for no job": (
+        Edit(".github/workflows/merge.yml", "  egress:\n", "  egress:\n    needs: quiet\n"),
+        "failed: actionlint .github/workflows",
+    ),
+    "a script of a workflow that shellcheck warns of": (
+        Edit(".github/workflows/release.yml", "|| [ $? -eq 1 ]", "|| [ $? -eq $1 ]"),
+        "failed: actionlint .github/workflows",
+    ),
 }
 
 
 @pytest.mark.parametrize(("edit", "said"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_named(copy: Path, edit: Edit, said: str) -> None:
+    if "actionlint" in said and shutil.which("go") is None:
+        pytest.skip("there is no Go to make actionlint")
     edit.make(copy / edit.file)
     done = _validate(copy)
     assert done.returncode == 1
