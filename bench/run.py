@@ -60,11 +60,10 @@ def measure(runs: int, console: Console, *, with_memory: bool) -> Results:
     """Run both in turns after one warm-up. Raises RunError or LabError."""
     wholes, floors = [], []
     console.print("warm-up")
-    results = whole().results
-    floor(results)
+    floor(whole())
     for number in range(1, runs + 1):
         wholes.append(whole())
-        floors.append(floor(wholes[-1].results))
+        floors.append(floor(wholes[-1]))
         console.print(
             f"{number} of {runs}: whole {wholes[-1].seconds:.1f} s, floor {floors[-1].seconds:.1f} s, "
             f"load {wholes[-1].load:.1f} and {floors[-1].load:.1f}"

@@ -21,7 +21,7 @@ from rich.console import Console
 from harness.assembly import default_topology, ready_lab
 from harness.job import example as examples
 from harness.job.rendering import render
-from harness.job.submission import Submission, started
+from harness.job.submission import OwnNamespace, Submission, started
 from harness.lab.lab import Lab
 from harness.lab.topology import Membership, Role
 from harness.management.nomad import Allocation
@@ -112,7 +112,7 @@ def measure(lab: Lab, name: str) -> dict[str, float]:
             # At full speed on one machine, tailscaled takes more than it has in the examples.
             if task["Name"] in rendered.sidecars:
                 task["Resources"]["MemoryMB"] = _MEMORY
-    with Submission(lab.node.nomad, rendered, "bench") as submission:
+    with Submission(lab.node.nomad, rendered, OwnNamespace("bench")) as submission:
         submission.register(lab.control.member_key(Membership(tags=found.smoke.tags)))
         allocation = submission.wait(started(rendered.workers), _SECONDS)
         container = f"worker-{allocation.id}"

@@ -3,6 +3,7 @@
 <!-- run: node -->            before a block: it is run there by a test
 <!-- not run: REASON -->      before a block: it is not, for this reason
 <!-- printed -->              before a `text` block that follows: its lines are printed, `...` for anything
+<!-- file: PATH -->           before a block of any kind: in a fresh folder, it is this file
 """
 
 import re
@@ -10,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE, REPORTS = "here", "reports"
+HERE, REPORTS, FRESH = "here", "reports", "fresh"
 NODE, ACL, NETWORK = "node", "acl", "node-network"
-ON_THIS_MACHINE = (HERE, REPORTS)
+ON_THIS_MACHINE = (HERE, REPORTS, FRESH)
 PLACES = (*ON_THIS_MACHINE, NODE, ACL, NETWORK, "control", "exit-a", "client")
-"""This machine, at the repository's root; the lab's node, without and with Nomad's ACLs; other hosts."""
+"""This machine: at the repository's root, or far from it; the lab's node, without and with ACLs; others."""
 _FENCE = re.compile(r"^( *)```(\w*)\s*$")
-_COMMENT = re.compile(r"^ *<!-- (run|not run|printed)(?:: (.+?))? -->$")
+_COMMENT = re.compile(r"^ *<!-- (run|not run|printed|file)(?:: (.+?))? -->$")
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,15 @@ def blocks(file: Path, text: str | None = None) -> list[Block]:
             lines = tuple(line.strip() for line in fenced.text.split("\n") if line.strip())
             found.append(Block(file, last.line, last.script, last.place, printed=lines))
     return found
+
+
+def files(file: Path) -> list[tuple[int, str, str]]:
+    """The files that a document gives: the line, the path and the text of each."""
+    return [
+        (fenced.line, fenced.comment[1], f"{fenced.text}\n")
+        for fenced in _fenced(file.read_text(encoding="utf-8"))
+        if fenced.comment and fenced.comment[0] == "file"
+    ]
 
 
 def missing(printed: tuple[str, ...], output: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.job.submission import SECRETS_PATH
+from harness.job.example import EXAMPLES_KEY
 from harness.lab.lab import Lab
 from harness.lab.running_host import FILES, RunningHost
 from harness.management.command import CommandResult
@@ -62,7 +62,7 @@ def in_node(lab: Lab) -> Shell:
             tar.add(REPOSITORY / name, name)
     host.run("sh", "-c", f"mkdir -p {COPY} && tar -x -C {COPY}", stdin=packed.getvalue()).expect()
     # A test that failed may have left it.
-    host.run("nomad", "var", "purge", SECRETS_PATH)
+    host.run("nomad", "var", "purge", EXAMPLES_KEY.variable)
     give_key(lab, "tag:nomad-worker")
     give_key(lab, "tag:nomad-service", "service-key.txt")
     return Shell(host, COPY)

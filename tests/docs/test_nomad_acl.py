@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.job.submission import SECRETS_PATH
+from harness.job.example import EXAMPLES_KEY
 from harness.lab.lab import Lab
 from tests.docs import places
 from tests.docs.places import Shell
 
 pytestmark = pytest.mark.lab
 
+SECRETS_PATH = EXAMPLES_KEY.variable
 OTHER = "nomad/jobs/notailcar/other"
 
 
