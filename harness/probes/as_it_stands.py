@@ -95,6 +95,7 @@ class Execution:
         self._say = say
         self._stack = ExitStack()
         self._allocations: list[Allocation] = []
+        self._search: secret_scan.WhileRunning | None = None
 
     def __enter__(self) -> Self:
         self.pool = self._stack.enter_context(ThreadPoolExecutor(8, thread_name_prefix="episode"))
@@ -154,6 +155,9 @@ class Execution:
             self._serve(self.rendered, self._allocations, self._before, self._observers.control)
             scanned.result()
             self._read_flows(flows)
+        if self._search:
+            for scan in self._search.end():
+                self.write(scan, "scan")
         if self._traffic:
             self._say("observers are read")
             self._read_traffic(self._traffic, self._job_began)
@@ -187,16 +191,15 @@ class Execution:
 
     def _follow(self, submission: Submission, rendered: Rendered, secret: Secret) -> list[Allocation]:
         """Follow the job, and look at what can be seen only while it runs."""
-        looked: list[str] = []
 
         def look(allocation: Allocation) -> None:
             running = self.pool.submit(self.nodes, Moment.RUNNING)
-            if not looked:
-                for scan in secret_scan.while_running(
-                    self.lab, submission, allocation, secret, workers=rendered.workers, pool=self.pool
-                ):
-                    self.write(scan, "scan")
-            looked.append(allocation.id)
+            if not self._search:
+                self._search = self._stack.enter_context(
+                    secret_scan.WhileRunning(
+                        self.lab, submission, allocation, secret, workers=rendered.workers, pool=self.pool
+                    )
+                )
             running.result()
 
         serves = bool(self.example.smoke.serve)

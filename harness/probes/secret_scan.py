@@ -2,16 +2,18 @@
 
 import json
 import re
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
+from types import TracebackType
+from typing import Self
 
-from harness.errors import LabError
 from harness.job.submission import Submission
 from harness.lab.lab import Lab
 from harness.ledger.facts import SecretScan
 from harness.management.nomad import Allocation
-from harness.management.waiting import wait_until
 
 ALLOCATIONS = "/var/lib/nomad/alloc"
 """Where the lab's agent keeps its allocations (fixtures/nomad/agent.hcl)."""
@@ -24,17 +26,26 @@ Sources: https://tailscale.com/kb/1252/key-secret-management, and headscale's hs
 """
 _SHOWN = 120  # characters of a line that holds the key
 _SHORTEST_SECRET = 12
-_WORKER_SECONDS = 3.0
+_BETWEEN_FIRST_LOOKS = 0.1
+_BETWEEN_LOOKS = 0.5
+"""Seconds: first until a worker's environment can be read, then for as long as the job runs."""
+_LOOKS_EVERY = 5
+"""Of so many seconds one is spent looking at the most, however much an allocation's folder holds."""
 _NEXT_PART = "=next-part="
-# What the processes of an allocation have, the arguments of all, and how its containers were made. One that
-# is gone meanwhile is none that could be read.
+# What the processes of an allocation have, the arguments of all, what its folder holds, and how its
+# containers were made. The tasks' secrets folders are where the key belongs: in memory, each readable by its
+# task alone. A process that is gone meanwhile is none that could be read.
 _LOOK = """
 grep -ha "$1" /proc/[0-9]*/environ 2>/dev/null
 echo "$0"
 grep -a '' /proc/[0-9]*/cmdline 2>/dev/null
 echo "$0"
+grep -rFa --exclude-dir=secrets --exclude-dir=private -f /dev/stdin "$2/$1" | head -c 100000
+echo "$0"
 docker ps --all --quiet --no-trunc --filter "name=$1" | xargs --no-run-if-empty docker inspect || true
 """
+_CHEAP_LOOK = _LOOK[: _LOOK.index("docker ps")]
+"""Without the containers, which are as they were made."""
 
 
 @dataclass(frozen=True)
@@ -86,74 +97,106 @@ def search(
     return SecretScan(place, len(items), tuple(hits), marker, any(marker in line for line in items), expected)
 
 
-def while_running(
-    lab: Lab,
-    submission: Submission,
-    allocation: Allocation,
-    secret: Secret,
-    *,
-    workers: frozenset[str],
-    pool: ThreadPoolExecutor,
-) -> list[SecretScan]:
-    """Search what is there only while the job runs: processes, environments, containers, files."""
-    host = lab.node.host
-    short = allocation.id
+class WhileRunning:
+    """Owns a search of what is there only while a job runs: processes, environments, containers, files.
 
-    def processes(text: str) -> SecretScan:
-        return search("process list", text.replace("\0", " ").splitlines(), secret, "tailscaled")
+    It looks again and again to its end, as a key that appears late, or for a moment, is exposed as well.
+    """
 
-    def configurations(text: str) -> SecretScan:
-        return search("container configuration", text.splitlines(), secret, short)
+    def __init__(
+        self,
+        lab: Lab,
+        submission: Submission,
+        allocation: Allocation,
+        secret: Secret,
+        *,
+        workers: frozenset[str],
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        """Begin.
 
-    def environments(text: str) -> SecretScan:
-        environments = [e.split("\0") for e in text.splitlines()]
+        Args:
+            lab: where the job runs.
+            submission: the job.
+            allocation: the one of it that is looked into.
+            secret: the auth key.
+            workers: its tasks that must not have the key in their environment.
+            pool: has a thread to spare until the end, and two more for a moment.
+        """
+        self._lab = lab
+        self._submission = submission
+        self._allocation = allocation.id
+        self._secret = secret
+        self._workers = workers
+        self._over = Event()
+        self._others = [pool.submit(look) for look in (self._variable, self._registered)]
+        self._looking = pool.submit(self._look_on)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+
+    def end(self) -> list[SecretScan]:
+        """Look a last time, and give what was found in each place. Raises LabError."""
+        self._over.set()
+        return [*self._looking.result(), *(other.result() for other in self._others)]
+
+    def _look_on(self) -> list[SecretScan]:
+        seen: list[dict[str, None]] = [{}, {}, {}, {}]
+        spent = self._add(seen, _LOOK)
+        # Nomad tells of a start a moment before the container's first process has become the worker.
+        while not self._over.wait(
+            max(_BETWEEN_LOOKS if seen[0] else _BETWEEN_FIRST_LOOKS, (_LOOKS_EVERY - 1) * spent)
+        ):
+            spent = self._add(seen, _CHEAP_LOOK)
+        self._add(seen, _LOOK)
+        environments, processes, files, containers = seen
+        allocation = self._allocation
+        return [
+            search("worker environment", environments, self._secret, f"NOMAD_ALLOC_ID={allocation}"),
+            search("process list", processes, self._secret, "tailscaled"),
+            search("allocation directory", files, self._secret, _FIRST_WORDS),
+            search("container configuration", containers, self._secret, allocation),
+        ]
+
+    def _add(self, seen: list[dict[str, None]], script: str) -> float:
+        """Look once, add what is new, and give the seconds that it took."""
+        began = time.monotonic()
+        for lines, part in zip(seen, self._look(script), strict=True):
+            lines.update(dict.fromkeys(part))
+        return time.monotonic() - began
+
+    def _look(self, script: str) -> list[list[str]]:
+        """The lines of each place, as they are now; those of workers' environments are their variables."""
+        patterns = "\n".join((*self._secret.needles, _FIRST_WORDS)) + "\n"
+        argv = ("sh", "-c", script, _NEXT_PART, self._allocation, ALLOCATIONS)
+        text = self._lab.node.host.run(*argv, stdin=patterns.encode()).expect().stdout
+        environments, processes, files, containers = text.split(f"{_NEXT_PART}\n")
         of_workers = [
             variable
-            for variables in environments
-            if any(f"NOMAD_TASK_NAME={worker}" in variables for worker in workers)
+            for variables in (line.split("\0") for line in environments.splitlines())
+            if any(f"NOMAD_TASK_NAME={worker}" in variables for worker in self._workers)
             for variable in variables
         ]
-        return search("worker environment", of_workers, secret, f"NOMAD_ALLOC_ID={short}")
+        arguments = processes.replace("\0", " ").splitlines()
+        return [of_workers, arguments, files.splitlines(), containers.splitlines()]
 
-    def look() -> list[SecretScan]:
-        parts = host.run("sh", "-c", _LOOK, _NEXT_PART, short).expect().stdout.split(f"{_NEXT_PART}\n")
-        return [f(text) for f, text in zip((environments, processes, configurations), parts, strict=True)]
-
-    def of_processes() -> list[SecretScan]:
-        # Nomad tells of a start a moment before the container's first process has become the worker.
-        try:
-            return wait_until(
-                lambda: found if (found := look())[0].marker_found else None,
-                seconds=_WORKER_SECONDS,
-                what="the worker's environment can be read",
-            )
-        except LabError:
-            # A search that stays blind is a finding for the claim, not a fault of the lab.
-            return look()
-
-    def files() -> SecretScan:
-        # The tasks' secrets folders are where the key belongs: in memory, each readable by its task alone.
-        search_all = "grep -rFa --exclude-dir=secrets --exclude-dir=private -f /dev/stdin"
-        script = f'{search_all} {ALLOCATIONS}/"$0" | head -c 100000'
-        patterns = "\n".join((*secret.needles, _FIRST_WORDS)) + "\n"
-        text = host.run("sh", "-c", script, short, stdin=patterns.encode()).expect(0, 1).stdout
-        return search("allocation directory", text.splitlines(), secret, _FIRST_WORDS)
-
-    def variable() -> SecretScan:
-        place = submission.auth_key
-        items = lab.node.nomad.read_variable(place.variable, submission.namespace)
+    def _variable(self) -> SecretScan:
+        place = self._submission.auth_key
+        items = self._lab.node.nomad.read_variable(place.variable, self._submission.namespace)
         # Whatever else the Variable holds is none of this scan's business.
         lines = [f"{place.item}={items.get(place.item, '')}"]
-        return search("nomad variable", lines, secret, place.item, expected=True)
+        return search("nomad variable", lines, self._secret, place.item, expected=True)
 
-    def registered() -> SecretScan:
-        text = json.dumps(lab.node.nomad.job(submission.job, submission.namespace), indent=1)
+    def _registered(self) -> SecretScan:
+        submission = self._submission
+        text = json.dumps(self._lab.node.nomad.job(submission.job, submission.namespace), indent=1)
         # A key that somebody wrote into the job is another one than this run's, which is made for it.
-        return search("job as registered", text.splitlines(), secret, submission.job, any_key=True)
-
-    inside = pool.submit(of_processes)
-    others = [pool.submit(look) for look in (files, variable, registered)]
-    return [*inside.result(), *(other.result() for other in others)]
+        return search("job as registered", text.splitlines(), self._secret, submission.job, any_key=True)
 
 
 def afterwards(
