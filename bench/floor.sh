@@ -622,7 +622,7 @@ fallback() {
         register
         follow "grep -qs JobID /run/$SPACE.allocations"
         the_id')
-    in_host node /notailcar/hold.sh 60 "$worker" </dev/null >"$work/held"
+    in_host node /notailcar/hold.py 60 "$worker" </dev/null >"$work/held"
     look running
     in_host outsider python3 /notailcar/scan.py 1 65535 "${v4[node]%% *}" "${v6[node]%% *}" \
         </dev/null >"$work/scanned" 2>"$work/scan.log"

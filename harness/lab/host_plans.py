@@ -123,7 +123,7 @@ def _headscale(topology: Topology, host: Host, authority: trustme.CA) -> Inhabit
     return Inhabitant(
         command=(f"{FILES}/start.sh", host.names[0], str(host.port("plain"))),
         files=(
-            *_programs("headscale", "start.sh", "redirect.sh"),
+            *_programs("headscale", "start.sh", "redirect.sh", "key.sh"),
             File("config.yaml", config),
             File("derp.yaml", derp_map),
             _tailnet_policy(topology),
@@ -219,7 +219,7 @@ def _member() -> Inhabitant:
 
 _NODE_PROGRAMS = (
     *("start.sh", "engine.sh", "reboot.sh"),
-    *("look.py", "listen.sh", "hold.sh", "escape.sh", "daemon.sh", "drum.py"),
+    *("look.py", "listen.sh", "hold.py", "escape.sh", "daemon.sh", "drum.py"),
 )
 _NODE_SETTINGS = ("agent.hcl", "client.hcl", "server.hcl", "consul.hcl")
 

@@ -62,7 +62,7 @@ class Held:
             told.result()
             self.outcome = "every task runs"
             return self
-        stream = self._node.open(f"{FILES}/hold.sh", str(_START_SECONDS), *self.containers)
+        stream = self._node.open(f"{FILES}/hold.py", str(_START_SECONDS), *self.containers)
         heard = self._pool.submit(self._listen, stream)
         either: tuple[Future[Any], ...] = (told, heard)
         try:
@@ -86,7 +86,7 @@ class Held:
         return self._submission.wait_for_all(pick, _START_SECONDS)
 
     def _listen(self, stream: ExecStream) -> None:
-        """Read from hold.sh who is held, until it has said so of every container."""
+        """Read from hold.py who is held, until it has said so of every container."""
         said = b""
         while said.count(b"\n") < len(self.containers) and (piece := stream.read(4096)):
             said += piece
