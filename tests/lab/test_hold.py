@@ -48,13 +48,14 @@ def state(lab: Lab, name: str) -> str:
     )
 
 
-@pytest.mark.parametrize("program", [BUSY, CONNECTS, FORKS], ids=["busy", "connects", "forks"])
-def test_one_that_works_is_held_and_goes_on(lab: Lab, program: str) -> None:
-    with containers(lab, held=program) as said:
-        assert said == ["held held"]
-        assert state(lab, "held") == "paused"
-        lab.node.host.run("docker", "unpause", "held").expect()
-        assert state(lab, "held") == "running"
+# Each has a name of its own, as those of allocations have: hold.py is told of what has started before, too.
+@pytest.mark.parametrize(("name", "program"), [("busy", BUSY), ("connects", CONNECTS), ("forks", FORKS)])
+def test_one_that_works_is_held_and_goes_on(lab: Lab, name: str, program: str) -> None:
+    with containers(lab, **{name: program}) as said:
+        assert said == [f"held {name}"]
+        assert state(lab, name) == "paused"
+        lab.node.host.run("docker", "unpause", name).expect()
+        assert state(lab, name) == "running"
 
 
 def test_each_of_several_is_held(lab: Lab) -> None:
