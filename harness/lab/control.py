@@ -13,7 +13,6 @@ from harness.management.waiting import wait_until
 
 _READY_SECONDS = 20
 _KEY_LIFE = "24h"
-_CONFIG = f"{FILES}/config.yaml"
 _TRUST = "/etc/ssl/certs/ca-certificates.crt"
 
 
@@ -86,10 +85,6 @@ def _headscale(host: RunningHost, name: str, port: int) -> HeadscaleClient:
         what="headscale answers /health",
         tail=host.log,
     )
-    api_key = (
-        host.run("headscale", "--config", _CONFIG, "apikeys", "create", "--expiration", _KEY_LIFE)
-        .expect()
-        .stdout.split()[-1]
-    )
+    api_key = host.run(f"{FILES}/key.sh", _KEY_LIFE).expect().stdout.strip()
     transport = host.transport("socat", "-", f"OPENSSL:127.0.0.1:{port},cafile={_TRUST},commonname={name}")
     return HeadscaleClient(transport, api_key)
