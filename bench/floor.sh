@@ -302,8 +302,7 @@ control() {
     host control -- /notailcar/start.sh "$control_name" 80
     in_host control sh -c "
         until curl -sf -o /dev/null --resolve $control_name:443:127.0.0.1 https://$control_name/health; do sleep 0.02; done
-        headscale --config /notailcar/config.yaml apikeys create --expiration 24h" </dev/null |
-        tail -n 1 >"$work/api-key"
+        /notailcar/key.sh 24h" </dev/null >"$work/api-key"
     # A line as soon as there is a key, as each takes headscale a while: see `member`.
     headscale '
         user() {

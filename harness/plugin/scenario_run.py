@@ -1,5 +1,6 @@
 """Hooks of a run of scenarios: they leave an Allure report, and share labs well, without being asked to."""
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
     from harness.plugin.scheduling import ByExample
+
+_MOST_WORKERS = 8
+"""More would share out fifteen examples no better, and each brings up a lab."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,3 +38,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "ByEx
     from harness.plugin.scheduling import ByExample  # noqa: PLC0415 - only where xdist is there
 
     return ByExample(config, log) if config.getoption("dist") == "load" else None
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """With `-n auto`: one more than this process has cores, as each waits for a seventh of its time."""
+    return min(len(os.sched_getaffinity(0)) + 1, _MOST_WORKERS)

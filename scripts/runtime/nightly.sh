@@ -11,7 +11,7 @@
 # While all is well nothing is printed, so that cron sends mail only when something is not: then the end of what the
 # step printed. All of it is in reports/nightly/STEP.log. A terminal is shown everything as it comes.
 #
-# Settings, from the environment or .env: NIGHTLY_WORKERS (default 2) workers of pytest-xdist, NIGHTLY_GATE and
+# Settings, from the environment or .env: NIGHTLY_WORKERS (default auto) workers of pytest-xdist, NIGHTLY_GATE and
 # NIGHTLY_LIVE_GATE policies of the gate (default gates/release.toml, gates/live.toml).
 # Exit codes, the worst of the steps': 0 enough, 1 not enough, 2 wrong use, 3 the lab itself failed.
 set -eu
@@ -62,7 +62,7 @@ run_step() {
     case $1 in
     scenarios)
         then_gate "${NIGHTLY_GATE:-gates/release.toml}" "$reports" \
-            ./scripts/runtime/smoke.sh -n "${NIGHTLY_WORKERS:-2}" --faults all
+            ./scripts/runtime/smoke.sh -n "${NIGHTLY_WORKERS:-auto}" --faults all
         ;;
     matrix) "$venv/bin/notailcar" matrix ;;
     live)

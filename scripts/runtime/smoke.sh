@@ -2,7 +2,7 @@
 # Runs the scenarios, from nothing: sets up what is missing (Python packages, an engine, images), brings up
 # the lab, proves the examples' claims, writes reports/, leaves nothing running.
 #
-#   ./scripts/runtime/smoke.sh [pytest arguments]        e.g. -k egress, --examples PATH, -n 2
+#   ./scripts/runtime/smoke.sh [pytest arguments]        e.g. -k egress, --examples PATH, -n auto
 #
 # Exit codes: 0 all claims proven, 1 a claim refuted, 2 wrong use, 3 the lab itself failed.
 set -eu

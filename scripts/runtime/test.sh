@@ -63,7 +63,7 @@ step "images"
 notailcar prepare
 
 step "scenarios"
-pytest scenarios -n 2
+pytest scenarios -n auto
 
 step "tests"
 pytest tests

@@ -1,9 +1,11 @@
 """Which scenarios go to one worker of xdist together."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from harness.plugin import scenario_run
 from harness.plugin.scheduling import ByExample
 
 REPOSITORY = Path(__file__).parents[2]
@@ -44,3 +46,11 @@ def test_a_folder_that_cannot_be_read_is_left_to_the_workers(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     assert shared_with(request, tmp_path / "none", "test_x.py::test_x[one]") == ["one"]
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 2), (2, 3), (4, 5), (64, 8)])
+def test_auto_is_a_worker_more_than_there_are_cores(
+    cores: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert scenario_run.pytest_xdist_auto_num_workers() == workers
