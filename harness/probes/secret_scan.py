@@ -27,7 +27,7 @@ Sources: https://tailscale.com/kb/1252/key-secret-management, and headscale's hs
 _SHOWN = 120  # characters of a line that holds the key
 _SHORTEST_SECRET = 12
 _BETWEEN_FIRST_LOOKS = 0.1
-_BETWEEN_LOOKS = 0.5
+_BETWEEN_LOOKS = 1.0
 """Seconds: first until a worker's environment can be read, then for as long as the job runs."""
 _LOOKS_EVERY = 5
 """Of so many seconds one is spent looking at the most, however much an allocation's folder holds."""

@@ -26,7 +26,7 @@ from harness.probes.stage import Stage
 _BEFORE_SECONDS = 60
 _RECOVERY_SECONDS = 6
 _JOIN_SECONDS = 60
-_BETWEEN_LISTS = 0.2  # seconds; headscale computes for 0.1 s to check who asks
+_BETWEEN_LISTS = 0.05  # seconds
 
 
 class Traffic(Protocol):
