@@ -12,7 +12,7 @@ from harness.engine import Engine, find_engine
 from harness.errors import UsageError
 from harness.job.example import Example
 from harness.job.here import render_here
-from harness.job.images import NamedImage, named_images
+from harness.job.images import named_images
 from harness.job.reading import check_variables
 from harness.job.rendering import Rendered
 from harness.lab import host_plans, seed, sweep, topology_file
@@ -52,6 +52,8 @@ class Ready:
     """The nomad command on this machine, of the version that runs in it."""
     images: Mapping[str, str]
     """Official images that jobs name by default and this lab has in another version: to the one it has."""
+    jobs: Sequence[tuple[Example, Rendered]] = ()
+    """The examples that it was brought up for, rendered, as far as Nomad can read them."""
 
 
 def default_topology() -> Path:
@@ -116,7 +118,8 @@ def ready_lab(
             # Before anything runs, as one that is nowhere is the person's to mend.
             further = OwnImages(engine, run.folder, progress, offered)
             nomad = program_file("nomad", pins)
-            own = own_images(topology, examples, further, images, nomad=nomad, replaced=replaced_images(pins))
+            jobs = _rendered(topology, examples, nomad, replaced_images(pins))
+            own = own_images(topology, jobs, further, images)
             volume = seeded(images, run, client, engine.base_url, progress)
             references = {name: image.reference for name, image in images.items()}
             with Lab(
@@ -143,6 +146,7 @@ def ready_lab(
                     {**origins(images), **{i.named: i.origin for i in own}},
                     nomad,
                     replaced_images(pins),
+                    jobs,
                 )
         finally:
             client.close()
@@ -150,14 +154,11 @@ def ready_lab(
 
 def own_images(
     topology: Topology,
-    examples: Sequence[Example],
+    jobs: Sequence[tuple[Example, Rendered]],
     own: OwnImages,
     images: Mapping[str, Image],
-    *,
-    nomad: Path,
-    replaced: Mapping[str, str],
 ) -> list[OwnImage]:
-    """The images that examples and the topology name and that are not the lab's, found or pulled.
+    """The images that jobs and the topology name and that are not the lab's, found or pulled.
 
     Raises UsageError for one that is nowhere, with the line of the job that names it.
     """
@@ -168,18 +169,21 @@ def own_images(
             own.ensure_made_from(host.image, base.name, base.reference, where)
     offered = {images[name].official for name in catalogue.EXAMPLES}
     wanted = {image: f"the topology {topology.name}" for image in topology.images if image not in offered}
-    for named in _images_of(topology, examples, nomad, replaced):
-        if named.image not in offered:
-            wanted.setdefault(named.image, named.where)
+    for example, job in jobs:
+        text = example.job_file.read_text(encoding="utf-8")
+        for named in named_images(job, example.job_file, text):
+            if named.image not in offered:
+                wanted.setdefault(named.image, named.where)
     return own.ensure(wanted)
 
 
-def _images_of(
+def _rendered(
     topology: Topology, examples: Sequence[Example], nomad: Path, replaced: Mapping[str, str]
-) -> list[NamedImage]:
-    """Every image that examples name; a job that Nomad cannot read says so when its own claims are judged."""
-    if not examples:
-        return []
+) -> list[tuple[Example, Rendered]]:
+    """Examples with their jobs; one that Nomad cannot read says so when its own claims are judged.
+
+    Raises UsageError for one that would wait for ever for a Variable.
+    """
     values = site_values(topology, f"https://{topology.only(Role.CONTROL).names[0]}")
 
     def rendered(example: Example) -> Rendered | None:
@@ -189,16 +193,10 @@ def _images_of(
             return None
 
     with ThreadPoolExecutor(_RENDERED_AT_ONCE, thread_name_prefix="render") as pool:
-        found = list(zip(examples, pool.map(rendered, examples), strict=True))
-        for example, job in found:
-            if job:
-                check_variables(example, job)
-        return [
-            named
-            for example, job in found
-            if job
-            for named in named_images(job, example.job_file, example.job_file.read_text(encoding="utf-8"))
-        ]
+        found = [(e, job) for e, job in zip(examples, pool.map(rendered, examples), strict=True) if job]
+    for example, job in found:
+        check_variables(example, job)
+    return found
 
 
 def prepare(topology: Topology, run: Run, progress: Progress, *, further: bool = False) -> None:

@@ -168,7 +168,7 @@ def labs_of(request: pytest.FixtureRequest) -> Iterator[Labs]:
                 ) as ready,
             ):
                 recording.ready(ready)
-                yield Stage(ready.lab, run, ledger, recording.progress, ready.nomad, ready.images)
+                yield Stage(ready.lab, run, ledger, recording.progress, ready.nomad, ready.images, ready.jobs)
 
         with Labs(stage) as labs:
             try:

@@ -1,6 +1,6 @@
 """Where episodes run, and where they are written and shown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,12 +29,17 @@ class Stage:
     """The nomad command on this machine, of the version that the lab has."""
     images: Mapping[str, str] = field(default_factory=dict)
     """Images that jobs name by default and the lab has in another version, to the ones that it has."""
+    jobs: Sequence[tuple[Example, Rendered]] = ()
+    """Examples that were rendered for this lab before it was brought up."""
 
     def render(self, example: Example) -> Rendered:
         """Render an example's job, as it stands, by the Nomad of the lab's version. Raises UsageError.
 
         A job whose image the lab has in another version than the job's default is told so by its variable.
         """
+        for known, job in self.jobs:
+            if known == example:
+                return job
         values = site_values(self.lab.topology, self.lab.control.login_server)
         return render_here(example, self.nomad, values, self.images)
 
