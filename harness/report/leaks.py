@@ -199,8 +199,8 @@ def leak_matrix(entries: Iterable[ClaimEntry], failures: Iterable[Failure] = ())
         failures: what was asked for and has no verdict; the same holds for them.
 
     Returns:
-        Faults in the catalogue's order, unknown ones by name after them; examples in the order in which they
-        were judged, then those of which none was. Of two verdicts on one example and fault the worse stands,
+        Faults in the catalogue's order, unknown ones by name after them; examples by kind and name, whatever
+        order several workers judged them in. Of two verdicts on one example and fault the worse stands,
         and a leak stands before a lab that failed, which stands before any other verdict.
     """
     found: dict[tuple[str, str], ClaimEntry] = {}
@@ -212,9 +212,9 @@ def leak_matrix(entries: Iterable[ClaimEntry], failures: Iterable[Failure] = ())
         if known is None or _BADNESS[entry.verdict] > _BADNESS[known.verdict]:
             found[key] = entry
     failed = {(fault_of(f.claim), f.subject): f for f in failures if is_of_fault(f.claim)}
-    subjects = tuple(dict.fromkeys(subject for _, subject in (*found, *failed)))
     asked = [(e.subject, e.claim) for e in found.values()] + [(f.subject, f.claim) for f in failed.values()]
     kinds = {subject: claim.partition(".")[0] for subject, claim in asked}
+    subjects = tuple(sorted(kinds, key=lambda subject: (kinds[subject], subject)))
     faults = sorted({fault for fault, _ in (*found, *failed)}, key=claim_words.fault_order)
     return LeakMatrix(
         subjects,

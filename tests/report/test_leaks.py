@@ -73,7 +73,7 @@ def test_every_standing_has_a_symbol_of_its_own_and_a_meaning() -> None:
     assert len(set(SYMBOLS.values())) == len(SYMBOLS)
 
 
-def test_only_faults_are_rows_and_examples_are_columns_in_their_order() -> None:
+def test_only_faults_are_rows_and_examples_are_columns_by_name() -> None:
     found = leak_matrix(
         [
             entry("unheard-of", subject="b"),
@@ -82,14 +82,14 @@ def test_only_faults_are_rows_and_examples_are_columns_in_their_order() -> None:
             entry("exit-deleted", subject="b"),
         ]
     )
-    assert found.subjects == ("b", "a")
+    assert found.subjects == ("a", "b")
     assert [row.fault for row in found.rows] == ["exit-deleted", "tailscaled-killed", "unheard-of"]
     assert found.rows[0].title == FAULTS["exit-deleted"].title
     assert found.rows[2].title == "unheard of"
     assert [[c.standing for c in row.cells] for row in found.rows] == [
-        [Standing.HELD, Standing.NOT_RUN],
         [Standing.NOT_RUN, Standing.HELD],
         [Standing.HELD, Standing.NOT_RUN],
+        [Standing.NOT_RUN, Standing.HELD],
     ]
 
 
@@ -114,10 +114,10 @@ def failure(fault: str, subject: str = "worker") -> Failure:
 def test_what_has_no_verdict_because_the_lab_failed_is_a_cell_of_its_own_kind() -> None:
     failed = [failure("exit-killed"), failure("exit-deleted", subject="another")]
     found = leak_matrix([entry("exit-deleted")], failed)
-    assert found.subjects == ("worker", "another")
+    assert found.subjects == ("another", "worker")
     assert [(r.fault, [c.standing for c in r.cells]) for r in found.rows] == [
-        ("exit-killed", [Standing.FAILED, Standing.NOT_RUN]),
-        ("exit-deleted", [Standing.HELD, Standing.FAILED]),
+        ("exit-killed", [Standing.NOT_RUN, Standing.FAILED]),
+        ("exit-deleted", [Standing.FAILED, Standing.HELD]),
     ]
     assert [c.failure for c in found.cells if c.standing is Standing.FAILED] == [
         "headscale does not answer"

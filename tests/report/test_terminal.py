@@ -224,7 +224,7 @@ def test_what_faults_did_is_told_in_rows_with_figures() -> None:
 
 
 def test_many_examples_under_faults_have_a_symbol_each_and_a_number() -> None:
-    many = [replace(befallen.entry(), subject=f"example-{n}") for n in range(13)]
+    many = [replace(befallen.entry(), subject=f"example-{n:02}") for n in range(13)]
     lines = plain(summary(replace(sample.record(), entries=tuple(many)), {}), 100)
     (row,) = (line for line in lines if line.startswith("exit-deleted"))
     assert row.split()[1:] == ["✗"] * 13
