@@ -24,9 +24,13 @@ _START = (
 )
 
 
+# What the agent is about to start has the agent's command line for a moment, and is gone in the next.
 _NODES_PROCESS = """
+agent() { tr '\\0' ' ' <"$1/cmdline" 2>/dev/null | grep -q '^nomad agent'; }
 for process in /proc/[0-9]*; do
-    tr '\\0' ' ' <"$process/cmdline" 2>/dev/null | grep -q '^nomad agent' && echo "${process#/proc/}"
+    agent "$process" || continue
+    parent=$(sed -n 's/^PPid:[[:space:]]*//p' "$process/status" 2>/dev/null)
+    agent "/proc/$parent" || echo "${process#/proc/}"
 done | head -n 1
 """
 
