@@ -126,7 +126,10 @@ class ExecStream(httpcore.NetworkStream):
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's own signature
         """Tell httpcore whether an idle connection was ended by the other side (`is_readable`)."""
         if info == "is_readable":
-            return bool(select.select([self._socket], [], [], 0)[0])
+            # Not select(2), which knows no file descriptor above 1023: one lab after the other has more.
+            poll = select.poll()
+            poll.register(self._socket, select.POLLIN)
+            return bool(poll.poll(0))
         return None
 
 
