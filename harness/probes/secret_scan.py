@@ -34,9 +34,10 @@ _LOOKS_EVERY = 5
 _NEXT_PART = "=next-part="
 # What the processes of an allocation have, the arguments of all, what its folder holds, and how its
 # containers were made. The tasks' secrets folders are where the key belongs: in memory, each readable by its
-# task alone. A process that is gone meanwhile is none that could be read.
+# task alone. A process that is gone meanwhile is none that could be read. A variable may be of many lines,
+# and ends with a NUL.
 _LOOK = """
-grep -ha "$1" /proc/[0-9]*/environ 2>/dev/null
+grep -lsza "^NOMAD_ALLOC_ID=$1" /proc/[0-9]*/environ | xargs --no-run-if-empty grep -sHza ''
 echo "$0"
 grep -a '' /proc/[0-9]*/cmdline 2>/dev/null
 echo "$0"
@@ -95,6 +96,26 @@ def search(
     ]
     hits = [secret.mask(line)[:_SHOWN] for line in found]
     return SecretScan(place, len(items), tuple(hits), marker, any(marker in line for line in items), expected)
+
+
+def variables_of(environments: str, tasks: frozenset[str]) -> list[str]:
+    """The environment variables that processes of these tasks have, as `NAME=value`.
+
+    Args:
+        environments: variables of processes, each as grep(1) gives a record of /proc/PID/environ: with that
+            file's name before it, and a NUL behind it.
+        tasks: the tasks' names, which Nomad gives to a task's processes as NOMAD_TASK_NAME.
+    """
+    of_process: dict[str, list[str]] = {}
+    for record in environments.split("\0"):
+        file, _, variable = record.partition(":")
+        of_process.setdefault(file, []).append(variable)
+    return [
+        variable
+        for variables in of_process.values()
+        if any(f"NOMAD_TASK_NAME={task}" in variables for task in tasks)
+        for variable in variables
+    ]
 
 
 class WhileRunning:
@@ -176,14 +197,9 @@ class WhileRunning:
         argv = ("sh", "-c", script, _NEXT_PART, self._allocation, ALLOCATIONS)
         text = self._lab.node.host.run(*argv, stdin=patterns.encode()).expect().stdout
         environments, processes, files, containers = text.split(f"{_NEXT_PART}\n")
-        of_workers = [
-            variable
-            for variables in (line.split("\0") for line in environments.splitlines())
-            if any(f"NOMAD_TASK_NAME={worker}" in variables for worker in self._workers)
-            for variable in variables
-        ]
+        variables = variables_of(environments, self._workers)
         arguments = processes.replace("\0", " ").splitlines()
-        return [of_workers, arguments, files.splitlines(), containers.splitlines()]
+        return [variables, arguments, files.splitlines(), containers.splitlines()]
 
     def _variable(self) -> SecretScan:
         place = self._submission.auth_key

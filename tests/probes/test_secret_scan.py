@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.probes.secret_scan import Secret, search
+from harness.probes.secret_scan import Secret, search, variables_of
 
 KEY = "hskey-auth-8f3k2m9qLxZ1-Yp7vN4bTq0sWcE6rUj2aHd5g"
 LAST = KEY.rsplit("-", 1)[-1]
@@ -95,3 +95,27 @@ def test_its_secret_part_alone_is_found_and_never_repeated(secret: Secret, befor
 def test_nothing_is_found_where_it_is_not(secret: Secret, lines: list[str]) -> None:
     clean = [line for line in lines if not any(n in line for n in secret.needles)]
     assert search("anywhere", clean, secret, "marker").hits == ()
+
+
+VARIABLE = st.builds(
+    "{}={}".format,
+    st.text("ABCXYZ_", min_size=1, max_size=8),
+    st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=60),
+)
+
+
+def as_grep_gives_it(process: int, variables: list[str]) -> str:
+    return "".join(f"/proc/{process}/environ:{variable}\0" for variable in variables)
+
+
+@given(before=st.lists(VARIABLE, max_size=4), after=st.lists(VARIABLE, max_size=4), others=st.lists(VARIABLE))
+@example(before=["NOTE=one\ntwo"], after=[f"TS_AUTHKEY={KEY}", "ODD=\n=next: /proc/1/environ:"], others=[])
+def test_every_variable_of_a_worker_is_read_whatever_it_holds(
+    before: list[str], after: list[str], others: list[str]
+) -> None:
+    own = [*before, "NOMAD_TASK_NAME=worker", *after]
+    elsewhere = ["NOMAD_TASK_NAME=tailscale", *others]
+    text = as_grep_gives_it(12, own) + as_grep_gives_it(13, elsewhere)
+    assert variables_of(text, frozenset({"worker"})) == own
+    assert variables_of(text, frozenset({"tailscale"})) == elsewhere
+    assert variables_of(text, frozenset({"nobody"})) == []
