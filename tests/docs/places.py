@@ -24,17 +24,6 @@ _START = (
 )
 
 
-# What the agent is about to start has the agent's command line for a moment, and is gone in the next.
-_NODES_PROCESS = """
-agent() { tr '\\0' ' ' <"$1/cmdline" 2>/dev/null | grep -q '^nomad agent'; }
-for process in /proc/[0-9]*; do
-    agent "$process" || continue
-    parent=$(sed -n 's/^PPid:[[:space:]]*//p' "$process/status" 2>/dev/null)
-    agent "/proc/$parent" || echo "${process#/proc/}"
-done | head -n 1
-"""
-
-
 @dataclass(frozen=True)
 class Shell:
     """A person's shell in a host of the lab."""
@@ -84,10 +73,16 @@ def give_key(lab: Lab, tag: str, file: str = "key.txt") -> str:
     return key
 
 
-def in_nodes_network(lab: Lab) -> Shell:
+@contextmanager
+def in_nodes_network(lab: Lab) -> Iterator[Shell]:
     """A shell in the node's network, with the router's programs: nft is one that the node does not have."""
-    process = lab.node.host.run("sh", "-c", _NODES_PROCESS).expect().stdout.strip()
-    return Shell(lab.router.host, entered_by=("nsenter", "--target", process, "--net"))
+    # The way in is a process of our own: any other of the node's may end meanwhile.
+    stays = lab.node.host.open("sh", "-c", "echo $$; exec cat")
+    try:
+        process = stays.read(64, 10).decode().strip()
+        yield Shell(lab.router.host, entered_by=("nsenter", "--target", process, "--net"))
+    finally:
+        stays.close()
 
 
 @contextmanager

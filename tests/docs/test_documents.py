@@ -74,7 +74,7 @@ def _shell(lab: Lab, place: str, owned: ExitStack) -> Shell:
     if place == ACL:
         return owned.enter_context(places.with_acls(lab))
     if place == NETWORK:
-        return places.in_nodes_network(lab)
+        return owned.enter_context(places.in_nodes_network(lab))
     return places.in_node(lab) if place == NODE else places.in_host(lab, place)
 
 
