@@ -20,6 +20,8 @@ _FILE_CALL = re.compile(r'\bfile\(\s*"([^"$]+)"\s*\)')
 _VARIABLE = re.compile(r'^variable\s+"([^"]+)"\s*\{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
 _DEFAULT = re.compile(r'^\s*default\s*=\s*"([^"]*)"', re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\{([a-z_]+(?::[a-z0-9-]+)?)\}")
+_NANOSECONDS = 1_000_000_000
+_KILL_TIMEOUT = 5 * _NANOSECONDS
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,18 @@ class Rendered:
         return sum(int(1 if group["Count"] is None else group["Count"]) for group in self.job["TaskGroups"])
 
     @property
+    def end_seconds(self) -> float:
+        """How many seconds its tasks may take to end once they are told to: main tasks first, then sidecars.
+
+        Where a task does not say how long, Nomad gives it 5 s (nomad, api.Task.Canonicalize).
+        """
+        taken = [
+            _said(group, "ShutdownDelay") + 2 * max(map(_to_end, group.get("Tasks") or ()), default=0)
+            for group in self.job.get("TaskGroups") or ()
+        ]
+        return max(taken, default=0) / _NANOSECONDS
+
+    @property
     def in_consul(self) -> tuple[str, ...]:
         """The names of the services that it registers with Consul, Nomad's default for who does not say."""
         blocks = [
@@ -75,6 +89,16 @@ class Rendered:
         ]
         services = [service for block in blocks for service in block.get("Services") or ()]
         return tuple(s["Name"] for s in services if (s.get("Provider") or "consul") == "consul")
+
+
+def _to_end(task: Mapping[str, Any]) -> int:
+    return _said(task, "ShutdownDelay") + _said(task, "KillTimeout", _KILL_TIMEOUT)
+
+
+def _said(block: Mapping[str, Any], name: str, otherwise: int = 0) -> int:
+    """A duration of a job, in nanoseconds."""
+    value = block.get(name)
+    return otherwise if value is None else int(value)
 
 
 def root_of(example: Example) -> Path:

@@ -9,7 +9,9 @@ from harness.errors import LabError
 from harness.job.rendering import Rendered
 from harness.management.nomad import Allocation, NomadClient, TaskState
 
-_END_SECONDS = 30
+_END_SECONDS = 75
+"""Beyond what its tasks may take. An evaluation that a server lost is given out again after a minute (nomad,
+eval_nack_timeout), as may happen where a leader is elected."""
 
 
 class Place(Protocol):
@@ -122,7 +124,7 @@ class Submission:
     def stop(self) -> None:
         """Stop the job, what it launched as well, and wait until no allocation runs. Raises LabError."""
         self._stop_all(purge=False)
-        for allocations in self.snapshots(_END_SECONDS):
+        for allocations in self.snapshots(_END_SECONDS + self._rendered.end_seconds):
             if all(a.over for a in allocations):
                 return
 

@@ -146,6 +146,18 @@ variable "guard_image" {
 """
 
 
+def test_a_job_is_given_the_time_that_its_tasks_may_take_to_end() -> None:
+    second = 1_000_000_000
+    slow = {"Name": "worker", "KillTimeout": 60 * second, "ShutdownDelay": 10 * second}
+    silent = {"Name": "tailscale", "KillTimeout": None, "Lifecycle": {"Hook": "prestart", "Sidecar": True}}
+    one = {"Name": "one", "Tasks": [slow, silent], "ShutdownDelay": 3 * second}
+    other = {"Name": "other", "Tasks": [silent]}
+    # The main task first, then the sidecar, which may take as long for all that is known.
+    assert by_lifecycle({"TaskGroups": [one, other]}).end_seconds == 3 + 2 * (60 + 10)
+    assert by_lifecycle({"TaskGroups": [other]}).end_seconds == 2 * 5
+    assert by_lifecycle({"TaskGroups": []}).end_seconds == 0
+
+
 def test_another_image_is_named_by_the_variable_whose_default_it_replaces() -> None:
     assert with_images(VARIABLES, {"exit_node": "exit-a"}, OTHER) == {
         "exit_node": "exit-a",
