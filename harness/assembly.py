@@ -118,7 +118,8 @@ def ready_lab(
             # Before anything runs, as one that is nowhere is the person's to mend.
             further = OwnImages(engine, run.folder, progress, offered)
             nomad = program_file("nomad", pins)
-            jobs = _rendered(topology, examples, nomad, replaced_images(pins))
+            replaced = replaced_images(pins)
+            jobs = _rendered(topology, examples, nomad, replaced)
             own = own_images(topology, jobs, further, images)
             volume = seeded(images, run, client, engine.base_url, progress)
             references = {name: image.reference for name, image in images.items()}
@@ -145,7 +146,7 @@ def ready_lab(
                     found,
                     {**origins(images), **{i.named: i.origin for i in own}},
                     nomad,
-                    replaced_images(pins),
+                    replaced,
                     jobs,
                 )
         finally:

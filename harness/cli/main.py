@@ -127,9 +127,9 @@ its own, with its reports in reports/matrix/CELL; reports/versions.html links th
 for scripts.
 
 \b
-notailcar matrix                                 three examples in every cell
-notailcar matrix --nomad 1.10.5 -k egress        one cell, scenarios by pytest's -k
-notailcar matrix --all --product                 everything, in every combination
+notailcar matrix                                    three examples in every cell
+notailcar matrix --nomad 1.10.5 -k egress           one cell, scenarios by pytest's -k
+notailcar matrix --all --product                    everything, in every combination
 notailcar matrix -- -n auto --faults exit-deleted   what follows -- is pytest's
 
 Exit code: that of the worst cell. 1 when a claim is refuted or unproven in any, 3 when a lab failed, 2 for

@@ -47,7 +47,6 @@ from harness.probes.secret_scan import Secret
 from harness.probes.stage import Stage
 
 _LEAVE_SECONDS = 15
-_BETWEEN_LISTS = 0.05  # seconds
 
 
 def run(stage: Stage, example: Example) -> Rendered:
@@ -311,7 +310,6 @@ class Execution:
                 gone,
                 seconds=_LEAVE_SECONDS,
                 what="the job's node is gone from the tailnet",
-                pause=_BETWEEN_LISTS,
             )
         except LabError as still_there:
             self.stage.progress.note(str(still_there))

@@ -26,7 +26,6 @@ from harness.probes.stage import Stage
 _BEFORE_SECONDS = 60
 _RECOVERY_SECONDS = 6
 _JOIN_SECONDS = 60
-_BETWEEN_LISTS = 0.05  # seconds
 
 
 class Traffic(Protocol):
@@ -129,7 +128,6 @@ class _Episode:
             lambda: [n for n in client.nodes() if n.id not in known] or None,
             seconds=_JOIN_SECONDS,
             what="the job joins the tailnet",
-            pause=_BETWEEN_LISTS,
         )
         ports = [p for a in held.allocations for p in self._lab.node.nomad.ports(a.id)]
         return Rounds(self._lab, self._example.smoke.serve, joined, ports, self._pool)
