@@ -8,7 +8,7 @@ from pathlib import Path
 import trustme
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness.lab import headscale_policy, policy
+from harness.lab import headscale_policy, policy, wiring
 from harness.lab.running_host import FILES, File, HostPlan
 from harness.lab.topology import ControlProgram, Host, Role, Topology
 from harness.run import places
@@ -269,22 +269,15 @@ def plan(
         inhabitant = _node(topology)
     else:
         inhabitant = Inhabitant(files=_programs("scan", "scan.py"))
-    return inhabited(topology, host, inhabitant, image, router=router, volumes=volumes)
+    return inhabited(host, inhabitant, image, router=router, volumes=volumes)
 
 
 def inhabited(
-    topology: Topology,
-    host: Host,
-    inhabitant: Inhabitant,
-    image: str,
-    *,
-    router: str,
-    volumes: Mapping[str, str],
+    host: Host, inhabitant: Inhabitant, image: str, *, router: str, volumes: Mapping[str, str]
 ) -> HostPlan:
     """The plan of a host in which something runs that is not its role's; the rights are its role's.
 
     Args:
-        topology: the lab that it is a part of.
         host: the host.
         inhabitant: what runs in it.
         image: the reference of its image.
@@ -300,9 +293,8 @@ def inhabited(
         files=inhabitant.files,
         volumes=volumes,
         options={
-            "network_mode": "none",
+            **wiring.UNWIRED,
             "pid_mode": f"container:{router}",
-            "dns": [str(topology.internet.v4), str(topology.internet.v6)],
             "sysctls": {
                 **_IPV6_ON,
                 **_UNPRIVILEGED_PORTS,

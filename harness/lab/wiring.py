@@ -4,6 +4,7 @@ A wire is a veth pair. The host's end holds /32 and /128 addresses and one defau
 packet, even to a host of the same LAN, passes the router.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.lab.topology import Host, Topology
@@ -12,6 +13,14 @@ GATEWAY_V4 = "169.254.1.1"
 """Every host's IPv4 gateway: link-local, held by the router's loopback, answered on each wire."""
 GATEWAY_V6 = "fe80::1"
 HOST_DEVICE = "eth0"
+UNWIRED: Mapping[str, object] = {"network_mode": "none", "network_disabled": True}
+"""The options of a container that has its loopback and waits for a wire; arguments of docker-py's `create`.
+
+Disabled on top of none: Docker would else start a dockerd of a moment to enter the namespace, 90 ms of a
+processor for each host. It writes no /etc/hosts and no /etc/resolv.conf then: they come with the wire.
+"""
+LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
+"""Every host's /etc/hosts."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,11 @@ def router_batch(topology: Topology) -> str:
         f"address add {topology.internet.v4}/32 dev lo\n"
         f"address add {topology.internet.v6}/128 dev lo nodad\n"
     )
+
+
+def resolvers(topology: Topology) -> str:
+    """Every host's /etc/resolv.conf: the lab's DNS."""
+    return "".join(f"nameserver {address}\n" for address in (topology.internet.v4, topology.internet.v6))
 
 
 def zone(topology: Topology) -> str:

@@ -34,8 +34,8 @@ def file(made: HostPlan, path: str) -> File:
 def test_no_host_has_a_network_but_its_wire(host: Host) -> None:
     made = plan(host)
     assert made.options["network_mode"] == "none"
+    assert made.options["network_disabled"] is True
     assert made.options["pid_mode"] == "container:router-id"
-    assert made.options["dns"] == ["198.51.100.53", "2001:db8:53::53"]
 
 
 @EVERY_HOST
@@ -174,6 +174,9 @@ def test_the_routers_plan_has_every_wire() -> None:
     for host in SHIPPED.hosts:
         assert {f"wires/{host.name}.router", f"wires/{host.name}.host"} <= paths
     assert made.options["network_mode"] == "none"
+    assert made.options["network_disabled"] is True
+    assert file(made, "etc/resolv.conf").content == b"nameserver 198.51.100.53\nnameserver 2001:db8:53::53\n"
+    assert b"127.0.0.1\tlocalhost\n" in file(made, "etc/hosts").content
     sysctls = made.options["sysctls"]
     assert isinstance(sysctls, Mapping)
     assert sysctls["net.ipv4.ip_forward"] == sysctls["net.ipv6.conf.all.forwarding"] == "1"

@@ -189,6 +189,14 @@ def test_the_internet_works_for_every_host(lab: Lab, host: str, scheme: str, fam
     assert request.local == address(lab, "echo", family)
 
 
+def test_every_host_knows_itself_and_the_labs_dns_alone(lab: Lab) -> None:
+    for described in lab.topology.hosts:
+        host = lab.host(described.name)
+        servers = host.run("sed", "-n", "s/^nameserver //p", "/etc/resolv.conf").expect().stdout.split()
+        assert servers == [str(lab.topology.internet.v4), str(lab.topology.internet.v6)]
+        assert host.run("getent", "hosts", "localhost").expect().stdout.split()[0] in ("127.0.0.1", "::1")
+
+
 @FAMILIES
 def test_the_flow_book_and_a_capture_show_what_passes(lab: Lab, family: str) -> None:
     before = lab.router.flows()

@@ -39,6 +39,11 @@ def test_all_else_goes_by_the_router_from_the_public_address(host: Host) -> None
     assert "link set eth0 up" in inside
 
 
+def test_every_host_is_told_of_the_labs_dns_by_both_versions() -> None:
+    told = wiring.resolvers(SHIPPED).splitlines()
+    assert told == [f"nameserver {a}" for a in (SHIPPED.internet.v4, SHIPPED.internet.v6)]
+
+
 @EVERY_HOST
 def test_no_host_is_on_a_link_with_another(host: Host) -> None:
     for line in wiring.wire(host).host_batch.splitlines():

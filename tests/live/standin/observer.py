@@ -43,7 +43,7 @@ class Observer:
                 File("token", self._token.encode(), 0o600),
             ),
         )
-        return host_plans.inhabited(TOPOLOGY, _HOST, inhabitant, image, router=router, volumes={})
+        return host_plans.inhabited(_HOST, inhabitant, image, router=router, volumes={})
 
     def settings(self, folder: Path) -> dict[str, str]:
         """What a person who put it there would write into .env; the CA's certificate goes into `folder`."""
