@@ -121,13 +121,13 @@ def ready_lab(
             replaced = replaced_images(pins)
             jobs = _rendered(topology, examples, nomad, replaced)
             own = own_images(topology, jobs, further, images)
-            volume = seeded(images, run, client, engine.base_url, progress)
+            volume = seeded(images, run, client, engine, progress)
             references = {name: image.reference for name, image in images.items()}
             with Lab(
                 topology,
                 run,
                 client,
-                engine_url=engine.base_url,
+                engine=engine,
                 images=references,
                 seed=volume,
                 authority=load_ca(),
@@ -213,7 +213,7 @@ def prepare(topology: Topology, run: Run, progress: Progress, *, further: bool =
             for chosen in every:
                 Supply(engine, run, progress, chosen).ensure(catalogue.ALL)
                 images = supplied(topology, run, engine, progress, chosen)
-                seeded(images, run, client, engine.base_url, progress)
+                seeded(images, run, client, engine, progress)
         finally:
             client.close()
 
@@ -224,10 +224,12 @@ def collect_garbage(progress: Progress, *, everything: bool) -> None:
         supply_sweep.sweep(engine, old=everything)
 
 
-def seeded(images: Mapping[str, Image], run: Run, client: DockerClient, url: str, progress: Progress) -> str:
+def seeded(
+    images: Mapping[str, Image], run: Run, client: DockerClient, engine: Engine, progress: Progress
+) -> str:
     """The volume that holds the images which the examples name, for the engine of a Nomad client."""
     offered = [Offered(images[i].official, images[i].reference) for i in catalogue.EXAMPLES]
-    return seed.ensure(offered, images["node"].reference, run, client, url=url, progress=progress)
+    return seed.ensure(offered, images["node"].reference, run, client, engine=engine, progress=progress)
 
 
 def origins(images: Mapping[str, Image]) -> dict[str, str]:

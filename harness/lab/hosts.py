@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import docker.errors
 from docker import DockerClient
 
+from harness.engine.engine import Engine
 from harness.errors import LabError
 from harness.lab.running_host import HostPlan, RunningHost
 from harness.run.run import Run
@@ -34,17 +35,17 @@ class Hosts:
         by_name: every host that there is.
     """
 
-    def __init__(self, engine: DockerClient, url: str, run: Run) -> None:
+    def __init__(self, client: DockerClient, engine: Engine, run: Run) -> None:
         """Start nothing yet.
 
         Args:
-            engine: the engine's client.
-            url: the engine's address, as in DOCKER_HOST.
+            client: the engine's client.
+            engine: the engine.
             run: the run that owns them.
         """
         self.by_name: dict[str, RunningHost] = {}
+        self._client = client
         self._engine = engine
-        self._url = url
         self._run = run
         self._volumes: list[str] = []
         self._given_up = threading.Event()
@@ -76,7 +77,7 @@ class Hosts:
 
     def start(self, plan: HostPlan) -> RunningHost:
         """Start a host. Raises LabError, also when the boot that it belongs to was given up."""
-        host = RunningHost(self._engine, self._url, plan, self._run)
+        host = RunningHost(self._client, self._engine, plan, self._run)
         self.by_name[plan.name] = host
         host.start()
         if self._given_up.is_set():
@@ -88,7 +89,7 @@ class Hosts:
         full = f"notailcar-{self._run.id}-{name}"
         self._volumes.append(full)
         try:
-            self._engine.volumes.create(full, labels=self._run.labels)
+            self._client.volumes.create(full, labels=self._run.labels)
         except docker.errors.DockerException as error:
             raise LabError(f"{name}: its volume cannot be made: {error}") from error
         return full
@@ -123,7 +124,7 @@ class Hosts:
             remove(router)
         for volume in self._volumes:
             try:
-                self._engine.volumes.get(volume).remove(force=True)
+                self._client.volumes.get(volume).remove(force=True)
             except docker.errors.NotFound:
                 pass
             except docker.errors.DockerException as error:

@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 import trustme
 from docker import DockerClient
 
+from harness.engine.engine import Engine
 from harness.errors import LabError
 from harness.lab import control as control_server
 from harness.lab import host_plans, node, router
@@ -44,9 +45,9 @@ class Lab:
         self,
         topology: Topology,
         run: Run,
-        engine: DockerClient,
+        client: DockerClient,
         *,
-        engine_url: str,
+        engine: Engine,
         images: Mapping[str, str],
         seed: str,
         authority: trustme.CA,
@@ -57,15 +58,15 @@ class Lab:
         Args:
             topology: its hosts and addresses, validated.
             run: the run that owns it.
-            engine: the engine's client.
-            engine_url: the engine's address, as in DOCKER_HOST.
+            client: the engine's client.
+            engine: the engine.
             images: the reference of each lab image.
             seed: the volume that holds the examples' images for the node's engine.
             authority: the lab's CA.
             progress: where the boot is shown.
         """
         self.topology = topology
-        self._running = Hosts(engine, engine_url, run)
+        self._running = Hosts(client, engine, run)
         self.hosts: Mapping[str, RunningHost] = self._running.by_name
         self.members: dict[str, Member] = {}
         self._images = images

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import docker.errors
 from docker import DockerClient
 
+from harness.engine.engine import Engine
 from harness.errors import LabError
 from harness.lab import host_plans, sweep
 from harness.lab.offering import Offered, offer
@@ -44,35 +45,35 @@ def ensure(
     images: Sequence[Offered],
     node_image: str,
     run: Run,
-    engine: DockerClient,
+    client: DockerClient,
     *,
-    url: str,
+    engine: Engine,
     progress: Progress,
 ) -> str:
     """Give the volume that holds these images; make it where it is not there. Raises LabError."""
     name = name_of(images, node_image)
     # A volume of this name says nothing of its being complete, in whatever engine it stands.
-    done = places.cache() / "seeds" / f"{name}-{engine.info()['ID'].replace(':', '').lower()[:12]}"
-    if done.exists() and _exists(engine, name):
+    done = places.cache() / "seeds" / f"{name}-{client.info()['ID'].replace(':', '').lower()[:12]}"
+    if done.exists() and _exists(client, name):
         return name
     with _alone(name):
-        if done.exists() and _exists(engine, name):
+        if done.exists() and _exists(client, name):
             return name
         with progress.stage("images for the node", f"{len(images)} images that the examples name"):
             # What an interrupted making left behind is not worth telling from a half image.
-            if _exists(engine, name):
+            if _exists(client, name):
                 # Its maker may have been killed a moment ago, and its container still hold the volume.
-                sweep.sweep(engine)
-                engine.volumes.get(name).remove(force=True)
-            engine.volumes.create(name, labels={CACHE_LABEL: str(places.cache()), "notailcar.seed": name})
-            _fill(name, images, node_image, run, engine, url=url)
+                sweep.sweep(client)
+                client.volumes.get(name).remove(force=True)
+            client.volumes.create(name, labels={CACHE_LABEL: str(places.cache()), "notailcar.seed": name})
+            _fill(name, images, node_image, run, client, engine=engine)
         done.touch()
     return name
 
 
-def _exists(engine: DockerClient, name: str) -> bool:
+def _exists(client: DockerClient, name: str) -> bool:
     try:
-        engine.volumes.get(name)
+        client.volumes.get(name)
     except docker.errors.NotFound:
         return False
     return True
@@ -92,7 +93,7 @@ def _alone(name: str) -> Iterator[None]:
 
 
 def _fill(
-    name: str, images: Sequence[Offered], node_image: str, run: Run, engine: DockerClient, *, url: str
+    name: str, images: Sequence[Offered], node_image: str, run: Run, client: DockerClient, *, engine: Engine
 ) -> None:
     script = (places.fixtures() / "nomad" / "seed.sh").read_bytes()
     plan = HostPlan(
@@ -103,7 +104,7 @@ def _fill(
         volumes={host_plans.NODE_SEED: name},
         options={"network_mode": "none", "entrypoint": [], **host_plans.NODE_RIGHTS},
     )
-    with RunningHost(engine, url, plan, run) as host:
+    with RunningHost(client, engine, plan, run) as host:
         wait_until(
             lambda: host.run("docker", "version", "--format", "{{.Server.Version}}").exit_code == 0,
             seconds=_READY_SECONDS,
@@ -111,7 +112,7 @@ def _fill(
             tail=host.log,
         )
         for image in images:
-            offer(image, host, engine)
+            offer(image, host, client)
         host.run("touch", "/run/loaded").expect()
         code = host.stop(_STOP_SECONDS)
         if code != 0:

@@ -30,7 +30,7 @@ def host() -> Iterator[RunningHost]:
         )
         client = engine.client()
         try:
-            with RunningHost(client, engine.base_url, plan, run) as running:
+            with RunningHost(client, engine, plan, run) as running:
                 wait_until(
                     lambda: "listening" in running.log(),
                     seconds=10,

@@ -19,11 +19,11 @@ def ready_stand_in(run: Run, progress: Progress) -> Iterator[StandIn]:
         images = supplied(TOPOLOGY, run, engine, progress)
         client = engine.client()
         try:
-            seed = seeded(images, run, client, engine.base_url, progress)
+            seed = seeded(images, run, client, engine, progress)
             with StandIn(
                 run,
                 client,
-                engine_url=engine.base_url,
+                engine=engine,
                 images={name: image.reference for name, image in images.items()},
                 seed=seed,
                 authority=load_ca(),

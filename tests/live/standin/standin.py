@@ -12,6 +12,7 @@ from typing import IO, Self, TypeVar
 import trustme
 from docker import DockerClient
 
+from harness.engine.engine import Engine
 from harness.errors import LabError
 from harness.lab import control as control_server
 from harness.lab import host_plans, router
@@ -75,9 +76,9 @@ class StandIn:
     def __init__(
         self,
         run: Run,
-        engine: DockerClient,
+        client: DockerClient,
         *,
-        engine_url: str,
+        engine: Engine,
         images: Mapping[str, str],
         seed: str,
         authority: trustme.CA,
@@ -88,15 +89,15 @@ class StandIn:
 
         Args:
             run: the run that owns it.
-            engine: the engine's client.
-            engine_url: the engine's address, as in DOCKER_HOST.
+            client: the engine's client.
+            engine: the engine.
             images: the reference of each lab image.
             seed: the volume that holds the examples' images for the clients' engines.
             authority: the lab's CA, which the tailnet's hosts and the examples' images trust.
             programs: folders of the programs that an operator has, such as nomad.
             progress: where the boot is shown.
         """
-        self._running = Hosts(engine, engine_url, run)
+        self._running = Hosts(client, engine, run)
         self.hosts: Mapping[str, RunningHost] = self._running.by_name
         self._images = images
         self._seed = seed
@@ -169,7 +170,7 @@ class StandIn:
             image = self._images[host_plans.image_name(TOPOLOGY, host)]
             return host_plans.plan(TOPOLOGY, host, image, self._authority, router=shared, volumes=volumes)
         image = self._images["node"]
-        return host_plans.inhabited(TOPOLOGY, host, inhabitant, image, router=shared, volumes=volumes)
+        return host_plans.inhabited(host, inhabitant, image, router=shared, volumes=volumes)
 
     def _control(self, host: RunningHost) -> Control:
         with self._progress.stage(host.name, "headscale, DERP, STUN"):
