@@ -18,7 +18,7 @@ from harness.engine.children import search_path, which
 from harness.engine.engine import Engine
 from harness.engine.process import Process, with_argument
 from harness.errors import LabError
-from harness.run import places
+from harness.run import go_programs, places
 from harness.run.run import RUN_LABEL
 
 START_TIMEOUT = 60.0
@@ -155,7 +155,7 @@ def _environment() -> dict[str, str]:
         for name in (*_ENVIRONMENT, *map(str.lower, _ENVIRONMENT))
         if name in os.environ
     }
-    return {**kept, "PATH": search_path()}
+    return {**kept, **go_programs.SPARED, "PATH": search_path()}
 
 
 class _NotYetError(Exception):

@@ -10,6 +10,7 @@ from harness.errors import UsageError
 from harness.job.example import Example
 from harness.job.rendering import Rendered, command, rendered_by, root_of
 from harness.management.command import CommandResult
+from harness.run import go_programs
 
 _NOBODY = "http://127.0.0.1:1"
 """No agent is asked, whatever cluster the caller's shell is set up for."""
@@ -37,7 +38,12 @@ def render_here(
         done = subprocess.run(
             argv,
             cwd=root,
-            env={"PATH": os.environ.get("PATH", ""), "NOMAD_ADDR": _NOBODY, "NOMAD_CLI_SHOW_HINTS": "0"},
+            env={
+                **go_programs.SPARED,
+                "PATH": os.environ.get("PATH", ""),
+                "NOMAD_ADDR": _NOBODY,
+                "NOMAD_CLI_SHOW_HINTS": "0",
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -25,6 +25,7 @@ from harness.lab.host_shell import SHELL, HostShell, HostShells, fits
 from harness.management.command import CommandResult
 from harness.management.exec_stream import ExecStream
 from harness.management.transport import ExecTransport
+from harness.run import go_programs
 from harness.run.run import Run
 
 # Its cleaner is an image to be pulled, which a sealed machine cannot; labels and `notailcar gc` do its work.
@@ -104,7 +105,7 @@ class RunningHost:
         container = DockerContainer(plan.image, docker_client_kw={"environment": environment})
         self._container_name = f"notailcar-{run.id}-{plan.name}"
         container.with_name(self._container_name).with_command(list(plan.command))
-        container.with_envs(NOTAILCAR_HOST=plan.name, **plan.environment)
+        container.with_envs(NOTAILCAR_HOST=plan.name, **go_programs.SPARED, **plan.environment)
         for mounted_at, volume in plan.volumes.items():
             container.with_volume_mapping(volume, mounted_at, "rw")
         labels = {**run.labels, "notailcar.host": plan.name}

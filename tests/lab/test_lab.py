@@ -88,12 +88,13 @@ def test_headscale_refuses_a_user_that_is_there(lab: Lab) -> None:
 # -- Nomad
 
 
-def job(name: str, script: str) -> dict[str, object]:
-    task = {
+def job(name: str, script: str, **others: object) -> dict[str, object]:
+    task: dict[str, object] = {
         "Name": "say",
         "Driver": "docker",
         "Config": {"image": "python:3.13-slim", "command": "python3", "args": ["-c", script]},
         "Resources": {"CPU": 50, "MemoryMB": 64},
+        **others,
     }
     group = {
         "Name": "group",
@@ -153,6 +154,16 @@ def test_a_job_is_run_followed_read_stopped_and_forgotten(space: Space) -> None:
     nomad.stop("tiny", space.name, purge=True)
     with pytest.raises(LabError, match=r"\(404\)"):
         nomad.job("tiny", space.name)
+
+
+def test_what_the_agent_is_told_of_memory_is_not_for_tasks(space: Space) -> None:
+    described = job("bare", "", Driver="raw_exec", Config={"command": "env"})
+    allocation = space.run(described)
+    printed = space.lab.node.nomad.log(allocation.id, "say", "stdout")
+    assert f"NOMAD_ALLOC_ID={allocation.id}" in printed
+    assert "GOGC" not in printed
+    assert "GOMEMLIMIT" not in printed
+    space.lab.node.nomad.stop("bare", space.name, purge=True)
 
 
 def test_a_job_that_fails_says_how(space: Space) -> None:

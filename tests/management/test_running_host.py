@@ -39,6 +39,6 @@ def test_a_host_has_its_files_before_it_starts(own: bool) -> None:
                 modes = host.run("stat", "-c", "%a %U", f"{FILES}/program.sh", f"{FILES}/below/secret")
                 assert modes.expect().stdout.split("\n") == ["755 root", "600 root", ""]
                 assert host.log() == "ran\n"
-                assert host.run("printenv", "NOTAILCAR_HOST").expect().stdout == "filed\n"
+                assert host.run("printenv", "NOTAILCAR_HOST", "GOGC").expect().stdout == "filed\n800\n"
         finally:
             client.close()
