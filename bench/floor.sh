@@ -11,8 +11,7 @@
 # Left out: everything that is thought rather than done. No topology, claim or smoke.toml is read, nothing is
 # judged, no ledger, Allure result, matrix or picture is written; what the observers say is kept in files
 # and only looked at to see that the run was no empty one. No sweep for what dead runs left, no CA or image
-# is made: run smoke.sh once before. And what a script on the engine's own machine may do and the harness,
-# whose engine may be remote, may not: files are mounted into containers instead of being copied there.
+# is made: run smoke.sh once before.
 #
 # What stands in fixtures/ is taken from there, whole folders of it, so that it cannot be forgotten here when it
 # changes; what the harness writes itself (wires, zone, certificates, options of containers) is written here again.
@@ -105,8 +104,9 @@ start_engine() {
     flock 8
     if ! { [ -e "$live/pid" ] && kill -0 "$(cat "$live/pid")" 2>/dev/null; }; then
         echo '{}' >"$live/daemon.json"
-        setsid unshare --mount --propagation=slave -- dockerd "--config-file=$live/daemon.json" --bridge=none \
-            --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false "--data-root=$cache/engine/data" \
+        GOGC=800 GOMEMLIMIT=256MiB setsid unshare --mount --propagation=slave -- \
+            dockerd "--config-file=$live/daemon.json" --bridge=none --iptables=false \
+            --ip6tables=false --ip-forward=false --ip-masq=false "--data-root=$cache/engine/data" \
             "--exec-root=$live/exec" "--pidfile=$live/pid" "--host=$DOCKER_HOST" --group=root \
             >>"$cache/engine/dockerd.log" 2>&1 7>&- 8>&- 9>&- </dev/null &
         engine_pid=$!
@@ -198,6 +198,9 @@ address add 169.254.1.1/32 dev lo
 address add $resolver4/32 dev lo
 address add $resolver6/128 dev lo nodad
 END
+    mkdir "$work/internet/etc"
+    printf '127.0.0.1\tlocalhost\n::1\tlocalhost\n' >"$work/internet/etc/hosts"
+    printf 'nameserver %s\n' "$resolver4" "$resolver6" >"$work/internet/etc/resolv.conf"
     # The wires of bystanders, who scan.
     echo 'add element inet flowbook scanning { "w-outsider", "w-neighbour" }' >"$work/internet/scanning.nft"
     cat >"$work/internet/zone.conf" <<END
@@ -268,9 +271,9 @@ host() {
     shift
     docker run --detach --name "$run-$name" "${labels[@]}" --hostname "$name" --network none \
         --pid "container:$run-internet" \
-        --dns "$resolver4" --dns "$resolver6" --sysctl net.ipv6.conf.all.disable_ipv6=0 \
-        --sysctl net.ipv6.conf.default.disable_ipv6=0 --sysctl net.ipv4.ip_unprivileged_port_start=0 \
-        --env "NOTAILCAR_HOST=$name" --volume "$work/$name:/notailcar:ro" "${options[@]}" "${image[${kind[$name]}]}" \
+        --sysctl net.ipv6.conf.all.disable_ipv6=0 --sysctl net.ipv6.conf.default.disable_ipv6=0 \
+        --sysctl net.ipv4.ip_unprivileged_port_start=0 \
+        --env "NOTAILCAR_HOST=$name" --env GOGC=800 --env GOMEMLIMIT=256MiB --volume "$work/$name:/notailcar:ro" "${options[@]}" "${image[${kind[$name]}]}" \
         "$@" >/dev/null
     in_host internet /notailcar/wire.sh "$name" </dev/null
 }
@@ -370,7 +373,7 @@ lab() {
     docker run --detach --name "$run-internet" "${labels[@]}" --hostname internet --network none --entrypoint '' \
         --cap-add NET_ADMIN --cap-add NET_RAW --cap-add SYS_ADMIN --cap-add SYS_PTRACE \
         --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
-        --sysctl net.ipv4.ip_forward=1 --sysctl net.ipv6.conf.all.disable_ipv6=0 \
+        --sysctl net.ipv4.ip_forward=1 --sysctl net.ipv4.ip_early_demux=0 --sysctl net.ipv6.conf.all.disable_ipv6=0 \
         --sysctl net.ipv6.conf.default.disable_ipv6=0 --sysctl net.ipv6.conf.all.forwarding=1 \
         --volume "$work/internet:/notailcar:ro" "${image[router]}" /notailcar/start.sh >/dev/null
     beside nomad_node

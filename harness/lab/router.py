@@ -26,6 +26,8 @@ _FORWARDING = {
     "net.ipv6.conf.all.disable_ipv6": "0",
     "net.ipv6.conf.default.disable_ipv6": "0",
     "net.ipv6.conf.all.forwarding": "1",
+    # Whether a packet is for a connection of its own, a router need not ask before it looks for the way.
+    "net.ipv4.ip_early_demux": "0",
 }
 
 
