@@ -101,8 +101,12 @@ class RunningHost:
         """
         self.name = plan.name
         self._client = client
-        environment = {**os.environ, "DOCKER_HOST": engine.base_url}
-        container = DockerContainer(plan.image, docker_client_kw={"environment": environment})
+        # With its version, for an engine that is asked for it starts two programs to answer.
+        settings = {
+            "environment": {**os.environ, "DOCKER_HOST": engine.base_url},
+            "version": engine.api_version,
+        }
+        container = DockerContainer(plan.image, docker_client_kw=settings)
         self._container_name = f"notailcar-{run.id}-{plan.name}"
         container.with_name(self._container_name).with_command(list(plan.command))
         container.with_envs(NOTAILCAR_HOST=plan.name, **go_programs.SPARED, **plan.environment)
