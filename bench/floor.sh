@@ -614,7 +614,7 @@ fallback() {
     look before
     # Both end with their stdin.
     mkfifo "$work/listen.in" "$work/watch.in"
-    in_host node /notailcar/listen.sh <"$work/listen.in" >"$work/listen" 2>"$work/listen.log" &
+    in_host node env NOTAILCAR_CONTROL=1 /notailcar/listen.py <"$work/listen.in" >"$work/listen" 2>"$work/listen.log" &
     local listens=$!
     exec 5>"$work/listen.in"
     until [ -s "$work/listen" ]; do sleep 0.02; done

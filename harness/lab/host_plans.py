@@ -219,7 +219,7 @@ def _member() -> Inhabitant:
 
 _NODE_PROGRAMS = (
     *("start.sh", "engine.sh", "reboot.sh"),
-    *("look.py", "listen.sh", "hold.py", "escape.sh", "daemon.sh", "drum.py"),
+    *("look.py", "listen.py", "hold.py", "escape.sh", "daemon.sh", "drum.py"),
 )
 _NODE_SETTINGS = ("agent.hcl", "client.hcl", "server.hcl", "consul.hcl")
 
