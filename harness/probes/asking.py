@@ -1,6 +1,5 @@
 """One host asks for something over HTTP or TCP, and says what came back."""
 
-import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -8,9 +7,12 @@ from dataclasses import dataclass
 
 import httpcore
 
+from harness.errors import LabError
 from harness.lab.host_plans import TAILSCALE_SOCKET
 from harness.lab.running_host import RunningHost
 from harness.ledger.facts import AttemptSeen, Way
+from harness.probes import curling
+from harness.probes.curling import Curled, Request
 
 FULL_NAME, SHORT_NAME, ADDRESS = "full name", "short name", "tailnet address"
 REGISTERED = "registered address"
@@ -18,6 +20,7 @@ SOCKS = "socks5h://127.0.0.1:1055"
 """A member's own SOCKS proxy; with `h`, names are the tailnet's (host_plans._member)."""
 _SHOWN = 2000  # characters of a body
 _SECONDS = 5
+_SILENCE_SECONDS = 30
 _LISTENING_SECONDS = 3.0
 """So long is heard what somebody says over bare TCP of whom nothing is awaited."""
 _NOTHING = frozenset({0, 5, 6, 7, 28, 97})
@@ -25,20 +28,6 @@ _NOTHING = frozenset({0, 5, 6, 7, 28, 97})
 late, refused by the proxy."""
 _HANDSHAKE = frozenset({35, 60})
 """Somebody answered, but no TLS came of it."""
-
-# One command for all, so that a host that asks for twenty things is entered once. The mark cannot be
-# known to who answers, so that no body can forge a result.
-_CURL = r"""
-while IFS='|' read -r number proxy address url; do
-    set --
-    if [ -n "$proxy" ]; then set -- --proxy "$proxy"; else set -- --noproxy '*'; fi
-    if [ -n "$address" ]; then set -- "$@" --connect-to "::$address:"; fi
-    printf '%s begin %s\n' "$0" "$number"
-    curl --silent --globoff --max-time "$SECONDS_EACH" --max-filesize 1000000 --include "$@" \
-        --write-out "\n$0 end %{exitcode} %{http_code} %{time_connect} %{time_pretransfer} %{errormsg}\n" \
-        "$url" || true
-done
-"""
 
 
 @dataclass(frozen=True)
@@ -84,46 +73,26 @@ def _by_curl(host: RunningHost, asks: Sequence[Ask], seconds: float) -> list[Att
     if not asks:
         return []
     mark = secrets.token_hex(8)
-    lines = [
-        "|".join((str(i), SOCKS if a.way is Way.TAILNET else "", in_url(a.address), a.url))
-        for i, a in enumerate(asks)
-    ]
-    text = (
-        host.run(
-            *("sh", "-c", _CURL, mark),
-            stdin=("\n".join(lines) + "\n").encode(),
-            environment={"SECONDS_EACH": f"{seconds:g}"},
-        )
-        .expect()
-        .stdout
+    requests = [Request(a.url, SOCKS if a.way is Way.TAILNET else "", in_url(a.address)) for a in asks]
+    done = host.run(
+        *curling.COMMAND,
+        stdin=curling.told(requests, mark, seconds).encode(),
+        # What it printed may stay with it to its end.
+        silence=_SILENCE_SECONDS + len(asks) * seconds,
     )
-    pattern = rf"^{mark} begin (\d+)\r?\n(.*?)\n{mark} end (\d+) (\d+) ([\d.]+) ([\d.]+) ([^\n]*)$"
-    found = re.findall(pattern, text, re.MULTILINE | re.DOTALL)
-    return [attempt_of(host.name, asks[int(number)], Curled(*rest)) for number, *rest in found]
+    try:
+        answers = curling.said(done.stdout, mark, len(asks))
+    except LabError as error:
+        raise LabError(f"{host.name}: {error}", log=done.stderr or error.log) from error
+    return [attempt_of(host.name, asked, answer) for asked, answer in zip(asks, answers, strict=True)]
 
 
-@dataclass(frozen=True)
-class Curled:
-    """What curl said of one request, in its own words (curl(1), --write-out)."""
-
-    content: str
-    exitcode: str
-    http_code: str
-    time_connect: str
-    time_pretransfer: str
-    errormsg: str
-
-    @property
-    def status(self) -> int:
-        """The HTTP status; 0 where there was no HTTP answer."""
-        return int(self.http_code)
-
-    def connected(self, way: Way) -> bool:
-        """Whether anything took the connection, asked by this way."""
-        code = int(self.exitcode)
-        # Through a proxy, `time_connect` is the proxy's own.
-        direct = way is not Way.TAILNET and float(self.time_connect) > 0
-        return direct or float(self.time_pretransfer) > 0 or code in _HANDSHAKE or code not in _NOTHING
+def connected(curled: Curled, way: Way) -> bool:
+    """Whether anything took the connection, asked by this way. Pure."""
+    code = int(curled.exitcode)
+    # Through a proxy, `time_connect` is the proxy's own.
+    direct = way is not Way.TAILNET and float(curled.time_connect) > 0
+    return direct or float(curled.time_pretransfer) > 0 or code in _HANDSHAKE or code not in _NOTHING
 
 
 def attempt_of(by: str, asked: Ask, curled: Curled) -> AttemptSeen:
@@ -137,7 +106,7 @@ def attempt_of(by: str, asked: Ask, curled: Curled) -> AttemptSeen:
         named=asked.named,
         port=asked.port,
         promise=asked.promise,
-        connected=curled.connected(asked.way),
+        connected=connected(curled, asked.way),
         status=curled.status,
         headers=tuple(head.splitlines()[1:]),
         body=body[:_SHOWN],

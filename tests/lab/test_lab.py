@@ -13,11 +13,12 @@ from harness.errors import LabError
 from harness.lab.lab import Lab
 from harness.lab.router import Capture
 from harness.lab.topology import Role
-from harness.ledger.facts import FlowSeen, RequestSeen, TailnetNode
+from harness.ledger.facts import FlowSeen, RequestSeen, TailnetNode, Way
 from harness.management.command import CommandResult
 from harness.management.nomad import Allocation
 from harness.management.waiting import wait_until
 from harness.probes import packets
+from harness.probes.asking import Ask, ask
 
 pytestmark = pytest.mark.lab
 
@@ -198,6 +199,20 @@ def test_the_internet_works_for_every_host(lab: Lab, host: str, scheme: str, fam
     (request,) = seen_with(lab, mark)
     assert (request.protocol, request.peer) == (scheme, address(lab, host, family))
     assert request.local == address(lab, "echo", family)
+
+
+def test_what_is_asked_for_together_is_asked_for_one_by_one(lab: Lab) -> None:
+    marks = [token(), token()]
+    port = lab.topology.host("echo").port("http")
+    urls = [f'http://echo.lab.test:{port}/?token={mark}&q="\\' for mark in marks]
+    refused = f"http://{address(lab, 'echo', '4')}:9/"
+    asks = [Ask(Way.DIRECT, url, "a name", 80) for url in (urls[0], refused, urls[1])]
+    first, second, third = ask(lab.host("outsider"), asks)
+    assert [(a.connected, a.status) for a in (first, second, third)] == [(True, 200), (False, 0), (True, 200)]
+    assert "connect" in second.error
+    requests = [request for mark in marks for request in seen_with(lab, mark)]
+    # Each by a connection of its own.
+    assert len({request.peer_port for request in requests}) == len(requests) == 2
 
 
 def test_every_host_knows_itself_and_the_labs_dns_alone(lab: Lab) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from harness.job.example import ServePromise
 from harness.ledger.facts import AttemptSeen, TailnetNode, Way
-from harness.probes.asking import Ask, Curled, attempt_of
+from harness.probes.asking import Ask, attempt_of
+from harness.probes.curling import Curled
 from harness.probes.serve import answered, of_promise
 
 NODE = TailnetNode(
