@@ -68,7 +68,7 @@ image() {
     docker images --filter "label=notailcar.image=$1" --format '{{.ID}}' | head -n 1
 }
 
-# The newest volume that was completed and is there, as of the images.
+# The complete volume that was used last and is there, as of the images.
 seed() {
     local done_file
     # shellcheck disable=SC2012  # names of the harness's own, by their age
