@@ -26,7 +26,7 @@ def test_a_signal_is_kept_while_things_are_removed() -> None:
 
 
 def test_one_that_comes_between_two_lines_interrupts_a_moment_later() -> None:
-    # Of a real frame it cannot be had at will: it was seen once in some thousand interruptions.
+    # Of a real frame it cannot be had at will: it was seen once.
     between: Any = SimpleNamespace(f_lineno=None)
     before = signal.getsignal(signal.SIGALRM)
     returned = False
